@@ -1,0 +1,45 @@
+#include "base/dp_hash.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_siphash.h>
+
+#include "base/dp_check.h"
+
+DP_STATIC(DP_HASH_KEY_SIZE == 2 * APR_SIPHASH_KSIZE, "two SipHash keys");
+
+/* Topic and device names fit here; what does not (a 10 KB collection id) is
+ * joined on the heap. */
+#define JOIN_ON_STACK 1024
+
+dp_hash dp_hash_spans(const uint8_t *key, const dp_span *spans, size_t n)
+{
+    size_t need = 0;
+    for (size_t i = 0; i < n; i++) {
+        need += sizeof(uint64_t) + spans[i].n;
+    }
+    unsigned char local[JOIN_ON_STACK];
+    local[0] = 0; /* nothing to join is a valid case */
+    unsigned char *joined = need <= sizeof(local) ? local : malloc(need);
+    DP_ASSERT(joined);
+    unsigned char *at = joined;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t len = spans[i].n;
+        memcpy(at, &len, sizeof(len));
+        at += sizeof(len);
+        if (len) {
+            memcpy(at, spans[i].p, len);
+            at += len;
+        }
+    }
+    dp_hash h = {{apr_siphash24(joined, need, key),
+                  apr_siphash24(joined, need, key + APR_SIPHASH_KSIZE)}};
+    if (joined != local) {
+        free(joined);
+    }
+    if (h.w[0] == 0 && h.w[1] == 0) {
+        h.w[0] = 1; /* all zero means an empty slot */
+    }
+    return h;
+}
