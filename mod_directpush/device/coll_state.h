@@ -1,0 +1,56 @@
+/* coll_state: how far one device has got with one collection.
+ *
+ * The mark is firm: the device is known to have the response that earned it.
+ * A newer one is provisional until then (design.md 3.2), at most one at a
+ * time. `announced…` remembers the last Status 2 that named the collection and
+ * was not yet followed by a completed Sync of it (design.md 6.6).
+ * Times are dp_clock_mono_us(); one that lies in the future is of another
+ * boot and counts as 0.
+ */
+#ifndef COLL_STATE_H
+#define COLL_STATE_H
+
+#include "device/device.h"
+#include "device/device_store.h"
+
+typedef struct dp_coll_state {
+    dp_mark mark;
+    dp_mark prov;            /* instance 0: none */
+    uint64_t prov_token;     /* which delivery makes it firm */
+    uint64_t prov_old_key;   /* hash of the SyncKey that the Sync was sent with */
+    uint64_t prov_new_key;   /* … that its response gave; 0: the same */
+    dp_time_us synced_at_us; /* last completed Sync; 0 never seen */
+    uint64_t announced_seq;  /* newest of changed and watched_from, then */
+    uint32_t announced_n;    /* times, without a completed Sync in between */
+    uint32_t useless_n;      /* loop guard: announced Syncs that brought
+                                nothing and left the mark, in a row */
+    dp_time_us announced_at_us;
+    dp_time_us lag_until_us; /* the backend lagged: ask again then; 0 no */
+} dp_coll_state;
+
+/** Read. @return false when nothing is known; *out is zeroed then */
+bool dp_coll_state_get(dp_store *s, dp_store_txn *t, const dp_who *who,
+                       dp_span id, dp_coll_state *out);
+apr_status_t dp_coll_state_put(dp_store *s, dp_store_txn *t, const dp_who *who,
+                               dp_span id, const dp_coll_state *st);
+
+/** One collection of a Ping's answer. */
+typedef struct dp_announced {
+    dp_span id;
+    uint64_t seq;
+} dp_announced;
+
+/** Note, in one transaction, that a Status 2 named these. */
+apr_status_t dp_coll_state_announced(dp_store *s, const dp_who *who,
+                                     const dp_announced *list, size_t n,
+                                     dp_time_us now_us);
+
+/**
+ * The response with this token reached the device: its provisional marks
+ * become firm. @param ids the collections of that exchange
+ */
+apr_status_t dp_coll_state_delivered(dp_store *s, const dp_who *who,
+                                     uint64_t token, const dp_span *ids,
+                                     size_t n);
+
+#endif

@@ -1,0 +1,38 @@
+/* device: who is talking: realm, login, mailbox user, DeviceId.
+ *
+ * The login is the authenticated one as it came, folded to lower case, never
+ * the `User` parameter; the mailbox user is what DirectPushUser made of it.
+ * State of a device is stored under (realm, login, DeviceId); topics belong to
+ * the mailbox user. Pure.
+ */
+#ifndef DEVICE_H
+#define DEVICE_H
+
+#include "base/dp_clock.h"
+#include "base/dp_hash.h"
+#include "base/dp_span.h"
+
+typedef struct dp_who {
+    dp_span realm;
+    dp_span login;  /* lower case */
+    dp_span user;   /* mailbox user, of topics */
+    dp_span device; /* normalised DeviceId */
+} dp_who;
+
+/* How far a device is known to have got: a position of the bus. */
+typedef struct dp_mark {
+    uint64_t instance; /* 0: no mark */
+    uint64_t seq;
+} dp_mark;
+
+/** The seq of `m` if it is a mark of this bus: same instance, not above
+ *  head; else 0, which no topic is clean at. */
+static inline uint64_t dp_mark_seq(dp_mark m, uint64_t instance, uint64_t head)
+{
+    return m.instance == instance && m.seq <= head ? m.seq : 0;
+}
+
+/** Hash of (realm, login, DeviceId) under a bus's key: what `ping` journals. */
+dp_hash dp_who_hash(const uint8_t *hash_key, const dp_who *who);
+
+#endif

@@ -1,0 +1,61 @@
+/* folder_map: CollectionId to topic, per device, as FolderSync taught it.
+ *
+ * Order of knowledge (design.md 6.2, eas-protocol 5.3 to 5.6): SOGo's ids say
+ * it themselves (`mail/<32 hex>` → /guid/…, `vevent/x`, `vtodo/x`, `vcard/x`;
+ * `personal` may be merged folders, so the class topic); else Type and the
+ * path of DisplayNames up to the root; else, with the class known from the
+ * Ping or Sync, the class topic; else nothing: blind.
+ */
+#ifndef FOLDER_MAP_H
+#define FOLDER_MAP_H
+
+#include "bus/topic_name.h"
+#include "device/device.h"
+#include "device/device_store.h"
+
+typedef struct dp_hier_state {
+    dp_mark mark;          /* last completed FolderSync, firm */
+    dp_mark prov;          /* as in coll_state */
+    uint64_t prov_token;
+    uint64_t key_hash;     /* the hierarchy SyncKey the map belongs to */
+    uint64_t announced_seq; /* Status 7 was answered for it */
+    dp_time_us announced_at_us;
+    uint8_t is_map_known;  /* 0: a gap; the map proves nothing */
+} dp_hier_state;
+
+/* A folder's topic. */
+typedef struct dp_folder_topic {
+    dp_class class_id; /* DP_CLASS_UNKNOWN: nobody can know; blind */
+    char folder[DP_TOPIC_FOLDER_MAX + 1];
+    size_t folder_n;
+} dp_folder_topic;
+
+/**
+ * Which topic is this collection?
+ * @param class_hint from the Ping or Sync; DP_CLASS_UNKNOWN if absent
+ * @return false: not even the class is known
+ */
+bool dp_folder_map_topic(dp_store *s, dp_store_txn *t, const dp_who *who,
+                         dp_span id, dp_class class_hint,
+                         dp_folder_topic *out);
+
+bool dp_hier_state_get(dp_store *s, dp_store_txn *t, const dp_who *who,
+                       dp_hier_state *out);
+apr_status_t dp_hier_state_put(dp_store *s, dp_store_txn *t,
+                               const dp_who *who, const dp_hier_state *st);
+
+/** Forget all folders of a device (FolderSync with key 0). */
+apr_status_t dp_folder_map_clear(dp_store *s, dp_store_txn *t,
+                                 const dp_who *who);
+/** Add or update; delete. Spans as in eas_folders.h, hostile. */
+apr_status_t dp_folder_map_set(dp_store *s, dp_store_txn *t,
+                               const dp_who *who, dp_span id, dp_span parent,
+                               dp_span name, unsigned type);
+apr_status_t dp_folder_map_del(dp_store *s, dp_store_txn *t,
+                               const dp_who *who, dp_span id);
+
+/** A Status 7 was answered for `seq`. */
+apr_status_t dp_hier_state_announced(dp_store *s, const dp_who *who,
+                                     uint64_t seq, dp_time_us now_us);
+
+#endif
