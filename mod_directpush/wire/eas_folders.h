@@ -27,7 +27,7 @@ typedef struct dp_folder_change {
     dp_span parent; /* "0" is the root */
     dp_span name;   /* DisplayName, UTF-8, hostile */
     unsigned type;  /* eas-protocol 5.2; 0 none */
-    bool is_odd;    /* something did not fit */
+    bool is_odd;    /* something did not fit, was there twice, or no id */
 } dp_folder_change;
 
 typedef struct dp_folders_parser {
@@ -52,6 +52,7 @@ typedef struct dp_folders_parser {
     void (*on_change)(void *ctx, const dp_folder_change *c);
     void *ctx;
     dp_wbxml_reader reader;
+    uint32_t seen; /* leaves of the folder or document, to tell repeated ones */
     bool in_change;
     dp_folder_op op;
     bool change_is_odd;

@@ -23,10 +23,12 @@ typedef struct dp_move_parser {
     bool text_is_long;
 } dp_move_parser;
 
-/** @param on_move request: each Move; or NULL */
+/** @param on_move request: each Move; or NULL. An id that is missing or too
+ *  long is an empty span. The spans are good during the call only. */
 void dp_move_init(dp_move_parser *p,
                   void (*on_move)(void *ctx, dp_span from, dp_span to),
                   void *ctx);
+/** @return false once it is bad; further calls do nothing then */
 bool dp_move_feed(dp_move_parser *p, dp_span chunk);
 
 #endif

@@ -34,9 +34,9 @@ typedef struct dp_ping_request {
     bool has_heartbeat;
     bool heartbeat_is_number; /* digits only, no overflow */
     uint32_t heartbeat_s;
-    bool has_folders; /* a Folders element with at least one Folder */
+    bool has_folders;        /* a Folders element with at least one Folder */
     dp_ping_folder *folders; /* the caller's array */
-    size_t folders_n; /* all that were named, also beyond the array */
+    size_t folders_n;        /* all that were named, also beyond the array */
 } dp_ping_request;
 
 typedef enum dp_ping_parse_result {
@@ -50,7 +50,8 @@ typedef enum dp_ping_parse_result {
  * @param body    not kept, but folders point into it and into `arena`
  * @param arena   room for ids that come in pieces; as long as the body is
  * @param folders array of `cap` entries; more are counted only
- * MALFORMED: a Folder without Id, an id longer than DP_COLLECTION_ID_MAX.
+ * MALFORMED: a Folder without Id or with two, an id longer than
+ * DP_COLLECTION_ID_MAX; *out holds what else was said.
  * Elements that we don't know are skipped.
  */
 dp_ping_parse_result dp_ping_parse(dp_span body, unsigned char *arena,
@@ -64,8 +65,7 @@ dp_ping_parse_result dp_ping_parse(dp_span body, unsigned char *arena,
  * @return bytes, or 0 when `cap` does not suffice
  */
 size_t dp_ping_response_write(unsigned char *buf, size_t cap, unsigned status,
-                              const dp_span *ids, size_t ids_n,
-                              uint32_t value);
+                              const dp_span *ids, size_t ids_n, uint32_t value);
 
 /** Write a request (for devices); heartbeat_s 0 leaves it out, likewise
  *  folders_n 0. @return bytes, or 0 when `cap` does not suffice */
@@ -79,11 +79,12 @@ typedef struct dp_ping_response {
     uint32_t value;  /* of HeartbeatInterval or MaxFolders */
     bool is_whole;   /* the root was closed */
     bool is_bad;
-    size_t folders_n;
+    size_t folders_n; /* also those with an id too long to be reported */
     /* the parser's own */
     dp_wbxml_reader reader;
     char text[DP_COLLECTION_ID_MAX + 1];
     size_t text_n;
+    bool text_is_long;
     void (*on_folder)(void *ctx, dp_span id); /* may be NULL */
     void *ctx;
 } dp_ping_response;

@@ -25,7 +25,8 @@ typedef struct dp_sync_collection {
     size_t class_name_n;
     char key[DP_SYNC_KEY_MAX]; /* SyncKey */
     size_t key_n;
-    bool is_odd; /* something did not fit: conclude nothing from it */
+    bool is_odd; /* something did not fit, was there twice, or neither id nor
+                    class: conclude nothing from it */
 
     /* request */
     bool key_is_zero;
@@ -35,22 +36,23 @@ typedef struct dp_sync_collection {
     bool deletes_as_moves; /* default true */
 
     /* response */
-    unsigned status;      /* 0: none */
+    unsigned status; /* 0: none */
     bool more_available;
     unsigned server_adds, server_changes, server_deletes; /* incl. SoftDelete */
-    unsigned responses_ok;  /* Add/Change/Delete in Responses, Status 1 */
+    unsigned responses_ok;  /* Add/Change/Delete in Responses, Status 1 or
+                               none: only a failure must be told (4.7) */
     unsigned responses_bad; /* … with another Status */
 } dp_sync_collection;
 
 typedef struct dp_sync_parser {
     /* of the whole document, valid when is_whole */
-    bool is_whole;     /* the root, a Sync, was closed */
-    bool is_bad;       /* does not decode, or the root is not Sync */
-    bool is_empty;     /* not one byte was fed */
-    unsigned status;   /* response: global Status, 0 none */
-    bool is_partial;   /* request: Partial */
-    uint32_t wait_min;      /* request: Wait, minutes; 0 none */
-    uint32_t heartbeat_s;   /* request: HeartbeatInterval; 0 none */
+    bool is_whole;        /* the root, a Sync, was closed */
+    bool is_bad;          /* does not decode, or the root is not Sync */
+    bool is_empty;        /* not one byte was fed */
+    unsigned status;      /* response: global Status, 0 none */
+    bool is_partial;      /* request: Partial */
+    uint32_t wait_min;    /* request: Wait, minutes; 0 none */
+    uint32_t heartbeat_s; /* request: HeartbeatInterval; 0 none */
     size_t collections_n;
     /* the parser's own */
     bool is_response;
@@ -63,13 +65,14 @@ typedef struct dp_sync_parser {
     bool text_is_long;
     bool saw_get_changes;
     bool get_changes;
+    uint32_t seen; /* leaves of the Collection, to tell repeated ones */
     unsigned item_status;
+    bool has_item_status;
 } dp_sync_parser;
 
 /** @param is_response which of the two the bytes are */
 void dp_sync_init(dp_sync_parser *p, bool is_response,
-                  void (*on_collection)(void *ctx,
-                                        const dp_sync_collection *c),
+                  void (*on_collection)(void *ctx, const dp_sync_collection *c),
                   void *ctx);
 
 /** @return false once it is bad; further calls do nothing then */

@@ -45,7 +45,7 @@ typedef enum dp_cmd {
 typedef struct dp_eas_query {
     dp_cmd cmd;
     bool is_base64;
-    uint8_t version;   /* 121, 140, … of the base64 form, else 0 */
+    uint8_t version; /* 121, 140, … of the base64 form, else 0 */
     bool has_policy_key;
     uint32_t policy_key;
     /* normalised (eas-protocol 1.3): all letters and digits taken as text,

@@ -33,13 +33,13 @@ typedef enum dp_wbxml_event {
 typedef struct dp_wbxml_reader {
     /* what the last event was about */
     dp_wbxml_tag tag;
-    dp_span text; /* borrowed from the chunk fed last */
-    unsigned depth; /* 1 = root */
+    dp_span text;    /* borrowed from the chunk fed last */
+    unsigned depth;  /* 1 = root */
     uint64_t offset; /* bytes read so far */
     /* the reader's own */
     dp_span chunk;
     uint64_t bytes_max;
-    uint32_t left; /* of an OPAQUE */
+    uint32_t left;   /* of an OPAQUE */
     uint32_t length; /* mb_u_int32 being read */
     uint8_t state, page, header_n, length_n, close_pending;
     dp_wbxml_tag stack[DP_WBXML_DEPTH_MAX];
