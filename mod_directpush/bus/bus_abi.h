@@ -61,12 +61,17 @@
 /* `watched_from` of a topic that nobody vouches for. */
 #define DP_BUS_UNWATCHED UINT64_MAX
 
+/* Probing starts at key.w[0] & (topic_cap - 1), goes up by one, and ends at a
+ * slot whose key is 0 and which is not GONE. */
+
 /* No slot. */
 #define DP_BUS_NO_SLOT UINT32_MAX
 
 enum dp_bus_topic_flags {
-    DP_BUS_TOPIC_ALIAS = 1u, /* class_slot is the slot of the real topic */
-    DP_BUS_TOPIC_CLASS = 2u  /* folder is `*` */
+    DP_BUS_TOPIC_ALIAS = 1u, /* class_slot is the slot of the real topic,
+                                `changed` its gen */
+    DP_BUS_TOPIC_CLASS = 2u, /* folder is `*` */
+    DP_BUS_TOPIC_GONE = 4u   /* given back: key is 0, but a probe goes on */
 };
 
 typedef struct dp_bus_topic {

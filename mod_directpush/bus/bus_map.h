@@ -26,6 +26,8 @@ typedef struct dp_bus_map {
     uint64_t size; /* bytes mapped */
     dev_t dev;     /* which file this is: */
     ino_t ino;     /*   compare with what the name is now */
+    uint32_t topic_cap;   /* as verified; the header's own are not looked at */
+    uint32_t journal_cap; /*   again */
 } dp_bus_map;
 
 /* Why a file can't be used; dp_bus_problem_text() says it to people. */

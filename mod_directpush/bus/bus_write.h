@@ -47,12 +47,17 @@ void dp_bus_sign(dp_bus_writer *w, dp_time_us now_us);
 void dp_bus_raise_head(dp_bus_writer *w, uint64_t seq);
 
 /**
- * Make a topic, unwatched. Its slot never moves.
+ * Make a topic, unwatched, or find the one that the key has (its class and
+ * flags are set, nothing else is touched). Its slot never moves.
  * @param class_slot slot of its class topic or DP_BUS_NO_SLOT
  * @return DP_BUS_NO_REF when the table is too full (7/8)
  */
 dp_bus_ref dp_bus_topic_add(dp_bus_writer *w, dp_hash key,
                             uint32_t class_slot, uint32_t flags);
+
+/** Move a topic to another class topic, or to none (DP_BUS_NO_SLOT). */
+void dp_bus_topic_set_class(dp_bus_writer *w, dp_bus_ref ref,
+                            uint32_t class_slot);
 
 /** Another name for `target`. An old meaning of the alias is replaced. */
 bool dp_bus_alias_set(dp_bus_writer *w, dp_hash key, dp_bus_ref target);
@@ -61,11 +66,17 @@ void dp_bus_alias_drop(dp_bus_writer *w, dp_hash key);
 /** Give the slot back: its generation ends, readers of it go blind. */
 void dp_bus_topic_drop(dp_bus_writer *w, dp_bus_ref ref);
 
-/** A change. Also changes the class topic. @return its seq */
+/**
+ * A change. The class topic changes too, with a seq and a record of its own
+ * right after this one; both become visible together.
+ * @param out_prev  seq of the change before it, 0 none; may be NULL
+ * @return its seq; 0 when `ref` is no topic any more
+ */
 uint64_t dp_bus_publish(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
                         dp_time_us now_us, uint64_t *out_prev);
 
-/** Vouch from now on: watched_from := ++head, published. @return that seq */
+/** Vouch from now on: watched_from := ++head, published. @return that seq.
+ *  A VOUCH record's arg is the new watched_from. */
 uint64_t dp_bus_vouch(dp_bus_writer *w, dp_bus_ref ref);
 
 /** Vouch again from where it was: a cursor proved that nothing changed. */

@@ -9,6 +9,7 @@
 #ifndef TOPIC_NAME_H
 #define TOPIC_NAME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/dp_hash.h"
@@ -39,6 +40,12 @@ dp_class dp_class_of(dp_span name);
 /** Key of a topic in the bus, under the bus's own hash key. */
 dp_hash dp_topic_key(const uint8_t *hash_key, dp_span user, dp_class c,
                      dp_span folder);
+
+/**
+ * What a FORGET record's hash is: of `user` alone (device empty, arg 0) or of
+ * user and device (arg 1), under the bus's own hash key.
+ */
+dp_hash dp_forget_key(const uint8_t *hash_key, dp_span user, dp_span device);
 
 /**
  * May this be a folder of a topic? Refuses what could climb or break a line:

@@ -1,0 +1,139 @@
+#include "bus/bus_write.h"
+
+#include "bus/bus_writer.h"
+
+void dp_bus_publish_head(dp_bus_writer *w)
+{
+    /* with dp_bus_head(): all that was stored for seqs up to it is visible */
+    DP_BUS_STORE(w->header->head, w->head);
+}
+
+void dp_bus_raise_head(dp_bus_writer *w, uint64_t seq)
+{
+    if (seq > w->head) {
+        /* the seqs between have no records: readers see that they were lapped
+         * and compare all */
+        w->head = seq;
+        dp_bus_publish_head(w);
+    }
+}
+
+static dp_bus_event event_of(dp_bus_writer *w, uint32_t kind, dp_bus_ref ref)
+{
+    return (dp_bus_event){.seq = ++w->head, .kind = kind, .ref = ref};
+}
+
+/* Invisible until dp_bus_publish_head(). */
+static void write_record(dp_bus_writer *w, const dp_bus_event *e)
+{
+    dp_bus_record *r = &w->journal[e->seq & (w->map.journal_cap - 1)];
+    DP_BUS_STORE(r->seq, 0); /* a reader in the middle turns away */
+    DP_BUS_STORE_PLAIN(r->kind, e->kind);
+    DP_BUS_STORE_PLAIN(r->slot, e->ref.slot);
+    DP_BUS_STORE_PLAIN(r->gen, e->ref.gen);
+    DP_BUS_STORE_PLAIN(r->hash.w[0], e->hash.w[0]);
+    DP_BUS_STORE_PLAIN(r->hash.w[1], e->hash.w[1]);
+    DP_BUS_STORE_PLAIN(r->arg, e->arg);
+    DP_BUS_STORE(r->seq, e->seq); /* with dp_bus_catch_up() */
+}
+
+static uint64_t change(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
+                       dp_time_us now_us)
+{
+    dp_bus_topic *t = &w->topics[ref.slot];
+    dp_bus_event e =
+        event_of(w, is_new ? DP_BUS_KIND_NEW : DP_BUS_KIND_OTHER, ref);
+    DP_BUS_STORE(t->changed_at_us, now_us);
+    if (is_new) {
+        DP_BUS_STORE(t->changed_new, e.seq);
+    }
+    DP_BUS_STORE(t->changed, e.seq);
+    write_record(w, &e);
+    return e.seq;
+}
+
+uint64_t dp_bus_publish(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
+                        dp_time_us now_us, uint64_t *out_prev)
+{
+    dp_bus_topic *t = dp_bus_topic_at(w, ref);
+    if (out_prev) {
+        *out_prev = t ? DP_BUS_OWN(t->changed) : 0;
+    }
+    if (!t) {
+        return 0;
+    }
+    uint64_t seq = change(w, ref, is_new, now_us);
+    uint32_t class_slot = DP_BUS_OWN(t->class_slot);
+    if (class_slot < w->map.topic_cap && class_slot != ref.slot) {
+        uint32_t gen = DP_BUS_OWN(w->topics[class_slot].gen);
+        change(w, (dp_bus_ref){class_slot, gen}, is_new, now_us);
+    }
+    dp_bus_publish_head(w);
+    return seq;
+}
+
+/* The only place where watched_from changes. */
+static void set_watched_from(dp_bus_writer *w, dp_bus_ref ref, dp_bus_event *e)
+{
+    dp_bus_topic *t = &w->topics[ref.slot];
+    uint32_t watched = DP_BUS_OWN(w->header->topics_watched);
+    watched -= DP_BUS_OWN(t->watched_from) != DP_BUS_UNWATCHED;
+    watched += e->arg != DP_BUS_UNWATCHED;
+    DP_BUS_STORE(w->header->topics_watched, watched);
+    DP_BUS_STORE(t->watched_from, e->arg);
+    write_record(w, e);
+    dp_bus_publish_head(w);
+}
+
+uint64_t dp_bus_vouch(dp_bus_writer *w, dp_bus_ref ref)
+{
+    if (!dp_bus_topic_at(w, ref)) {
+        return 0;
+    }
+    dp_bus_event e = event_of(w, DP_BUS_KIND_VOUCH, ref);
+    e.arg = e.seq;
+    set_watched_from(w, ref, &e);
+    return e.seq;
+}
+
+void dp_bus_vouch_again(dp_bus_writer *w, dp_bus_ref ref, uint64_t watched_from)
+{
+    if (dp_bus_topic_at(w, ref)) {
+        DP_ASSERT(watched_from <= w->head);
+        dp_bus_event e = event_of(w, DP_BUS_KIND_VOUCH, ref);
+        e.arg = watched_from;
+        set_watched_from(w, ref, &e);
+    }
+}
+
+void dp_bus_unvouch(dp_bus_writer *w, dp_bus_ref ref)
+{
+    const dp_bus_topic *t = dp_bus_topic_at(w, ref);
+    if (t && DP_BUS_OWN(t->watched_from) != DP_BUS_UNWATCHED) {
+        dp_bus_event e = event_of(w, DP_BUS_KIND_VOUCH, ref);
+        e.arg = DP_BUS_UNWATCHED;
+        set_watched_from(w, ref, &e);
+    }
+}
+
+void dp_bus_renewed(dp_bus_writer *w, dp_bus_ref ref, dp_time_us now_us)
+{
+    dp_bus_topic *t = dp_bus_topic_at(w, ref);
+    if (t) {
+        DP_BUS_STORE(t->renewed_s, (uint32_t)(now_us / DP_SECOND_US));
+    }
+}
+
+uint64_t dp_bus_tell(dp_bus_writer *w, enum dp_bus_kind kind, dp_hash hash,
+                     uint64_t arg)
+{
+    dp_bus_event e = event_of(w, kind, DP_BUS_NO_REF);
+    e.hash = hash;
+    e.arg = arg;
+    write_record(w, &e);
+    if (kind == DP_BUS_KIND_FORGET) {
+        DP_BUS_STORE(w->header->forget_seq, e.seq);
+    }
+    dp_bus_publish_head(w);
+    return e.seq;
+}
