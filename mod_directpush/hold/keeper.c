@@ -1,0 +1,233 @@
+#include "hold/keeper.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/dp_check.h"
+#include "hold/keeper_private.h"
+#include "hold/thread.h"
+
+/* The keeper looks at liveness, the bus's name and the link this often, also
+ * when nothing happens. */
+#define TICK_US DP_SECOND_US
+
+/* Holds looked at per lock when all are, so that workers get their turn. */
+#define RELOOK_STEP 256
+
+/* A publisher's patience: the watcher answers in microseconds or is ill. */
+#define PUBLISH_PATIENCE_US (DP_SECOND_US / 2)
+
+void dp_keeper_say(dp_keeper *k, dp_keeper_level level, const char *line)
+{
+    if (k->hooks.log) {
+        k->hooks.log(k->hooks.ctx, level, line);
+    }
+}
+
+static void answer_ready(dp_keeper *k)
+{
+    dp_hold_set *set = &k->set;
+    pthread_mutex_lock(&set->lock);
+    dp_hold *list = dp_hold_set_ready_locked(set);
+    for (dp_hold *h = list; h; h = h->ready_next) {
+        dp_hold_set_unwatch_locked(set, h);
+    }
+    pthread_mutex_unlock(&set->lock);
+    for (dp_hold *h = list, *next; h; h = next) {
+        next = h->ready_next;
+        if (dp_hold_state_of(h) == DP_HOLD_ANSWERING) {
+            k->hooks.loop_answer(h);
+        }
+        else {
+            k->hooks.loop_close(h);
+        }
+    }
+}
+
+static void relook_all(dp_keeper *k)
+{
+    dp_hold_set *set = &k->set;
+    pthread_mutex_lock(&set->lock);
+    dp_hold_set_relook_begin_locked(set);
+    while (dp_hold_set_relook_locked(set, RELOOK_STEP, dp_clock_mono_us())) {
+        pthread_mutex_unlock(&set->lock);
+        answer_ready(k);
+        pthread_mutex_lock(&set->lock);
+    }
+    pthread_mutex_unlock(&set->lock);
+}
+
+static void handle_event(dp_keeper *k, const dp_bus_event *ev)
+{
+    dp_hold_set *set = &k->set;
+    dp_time_us now = dp_clock_mono_us();
+    switch (ev->kind) {
+    case DP_BUS_KIND_NEW:
+    case DP_BUS_KIND_OTHER:
+    case DP_BUS_KIND_VOUCH:
+        pthread_mutex_lock(&set->lock);
+        dp_hold_set_slot_locked(set, ev->ref.slot, now);
+        pthread_mutex_unlock(&set->lock);
+        break;
+    case DP_BUS_KIND_PING:
+        pthread_mutex_lock(&set->lock);
+        dp_count(k->count, DP_COUNT_superseded,
+                 (int64_t)dp_hold_set_end_locked(set, ev->hash, ev->arg,
+                                                 DP_CAUSE_NEWER, now));
+        pthread_mutex_unlock(&set->lock);
+        break;
+    case DP_BUS_KIND_FORGET:
+        k->forget_seen = ev->seq;
+        k->hooks.loop_forget(k->hooks.ctx, ev->hash, ev->arg,
+                             &k->bus->map);
+        break;
+    default:
+        break; /* a newer watcher's: nothing that concerns a hold */
+    }
+}
+
+/* Follow the journal to its end. */
+static void follow_bus(dp_keeper *k)
+{
+    dp_bus_event ev;
+    while (k->bus) {
+        switch (dp_bus_catch_up(&k->bus->map, &k->cursor, &ev)) {
+        case DP_BUS_NEXT_RECORD:
+            handle_event(k, &ev);
+            break;
+        case DP_BUS_NEXT_LAPPED:
+            dp_count(k->count, DP_COUNT_lapped, 1);
+            dp_keeper_lapped(k);
+            relook_all(k);
+            break;
+        case DP_BUS_NEXT_NONE:
+            return;
+        }
+    }
+}
+
+static int sleep_ms(dp_keeper *k)
+{
+    dp_hold_set *set = &k->set;
+    pthread_mutex_lock(&set->lock);
+    dp_time_us now = dp_clock_mono_us();
+    dp_time_us until = dp_wheel_next(&set->wheel);
+    if (until > k->tick_at_us) {
+        until = k->tick_at_us;
+    }
+    if (set->ready || k->wants || k->pings) {
+        until = now;
+    }
+    set->sleeps_until_us = until > now ? until : 0;
+    pthread_mutex_unlock(&set->lock);
+    return until <= now ? 0 : (int)((until - now + 999) / 1000);
+}
+
+static void wait_for_something(dp_keeper *k)
+{
+    struct pollfd p[3] = {{.fd = k->nudge_fd, .events = POLLIN},
+                          {.fd = k->link.fd, .events = POLLIN},
+                          {.fd = k->link.wake_fd, .events = POLLIN}};
+    if (k->link.out_n) {
+        p[1].events |= POLLOUT;
+    }
+    int timeout = sleep_ms(k);
+    int n = poll(p, 3, timeout);
+    pthread_mutex_lock(&k->set.lock);
+    k->set.sleeps_until_us = 0;
+    pthread_mutex_unlock(&k->set.lock);
+    if (n <= 0) {
+        return;
+    }
+    if (p[0].revents) {
+        uint64_t count;
+        if (read(k->nudge_fd, &count, sizeof(count)) < 0) {
+            /* another turn has read it */
+        }
+    }
+    if (p[1].revents || p[2].revents) {
+        dp_keeper_loop_link(k, p[1].revents != 0, p[2].revents != 0);
+    }
+}
+
+static void *run(void *arg)
+{
+    dp_keeper *k = arg;
+    while (!atomic_load_explicit(&k->is_ending, memory_order_acquire)) {
+        wait_for_something(k);
+        dp_time_us now = dp_clock_mono_us();
+        follow_bus(k);
+        answer_ready(k);
+        pthread_mutex_lock(&k->set.lock);
+        dp_hold_set_expire_locked(&k->set, now);
+        pthread_mutex_unlock(&k->set.lock);
+        answer_ready(k);
+        dp_keeper_loop_send(k);
+        if (now >= k->tick_at_us) {
+            k->tick_at_us = now + TICK_US;
+            if (dp_keeper_loop_tick(k, now)) {
+                relook_all(k);
+                answer_ready(k);
+            }
+        }
+    }
+    return NULL;
+}
+
+apr_status_t dp_keeper_start(dp_keeper **out, const dp_keeper_args *args)
+{
+    dp_keeper *k = calloc(1, sizeof(*k));
+    DP_ASSERT(k);
+    k->hooks = args->hooks;
+    k->count = args->count;
+    snprintf(k->bus_path, sizeof(k->bus_path), "%s/%s", args->runtime_dir,
+             DP_BUS_FILE_NAME);
+    snprintf(k->socket_path, sizeof(k->socket_path), "%s/%s",
+             args->runtime_dir, DP_BUS_SOCKET_NAME);
+    k->nudge_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (k->nudge_fd < 0) {
+        apr_status_t why = errno;
+        free(k);
+        return why;
+    }
+    dp_time_us now = dp_clock_mono_us();
+    dp_hold_set_init(&k->set, args->provoke, args->provoke_per_s, k->nudge_fd,
+                     now);
+    dp_link_init(&k->link);
+    k->publisher = dp_link_publisher_make(k->socket_path, PUBLISH_PATIENCE_US);
+    /* Before the thread runs, so that the first Ping finds a bus. */
+    dp_keeper_loop_tick(k, now);
+    k->tick_at_us = now + TICK_US;
+    int rc = dp_thread_start(&k->thread, run, k);
+    if (rc) {
+        close(k->nudge_fd);
+        free(k);
+        return rc;
+    }
+    *out = k;
+    return APR_SUCCESS;
+}
+
+void dp_keeper_stop(dp_keeper **keeper)
+{
+    dp_keeper *k = *keeper;
+    if (!k) {
+        return;
+    }
+    atomic_store_explicit(&k->is_ending, true, memory_order_release);
+    uint64_t one = 1;
+    if (write(k->nudge_fd, &one, sizeof(one)) < 0) {
+        /* full: readable as well */
+    }
+    pthread_join(k->thread, NULL);
+    dp_link_close(&k->link);
+    dp_link_publisher_free(&k->publisher);
+    *keeper = NULL;
+    /* Holds may be left, and their connections' cleanups may come: the set
+     * and the mapping go with the process, which is about to exit. */
+}

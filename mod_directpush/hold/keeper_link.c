@@ -1,0 +1,275 @@
+/* The keeper's side towards the watcher: bus file, control socket, liveness. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/dp_check.h"
+#include "hold/keeper_private.h"
+
+/* Tries to reach a watcher that is away: at first at once, then less often. */
+#define RETRY_MIN_US (DP_SECOND_US / 4)
+#define RETRY_MAX_US (5 * DP_SECOND_US)
+
+dp_bus_handle *dp_keeper_bus(dp_keeper *k)
+{
+    pthread_mutex_lock(&k->set.lock);
+    dp_bus_handle *h = k->bus;
+    if (h) {
+        atomic_fetch_add_explicit(&h->refs, 1, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&k->set.lock);
+    return h;
+}
+
+void dp_keeper_bus_release(dp_bus_handle **bus)
+{
+    dp_bus_handle *h = *bus;
+    *bus = NULL;
+    /* release: our reads are done; acquire in the last one, which unmaps */
+    if (h
+        && atomic_fetch_sub_explicit(&h->refs, 1, memory_order_acq_rel) == 1) {
+        dp_bus_detach(&h->map);
+        free(h);
+    }
+}
+
+static void tell_bus(dp_keeper *k, dp_bus_problem why)
+{
+    if (why == k->told_bus) {
+        return;
+    }
+    k->told_bus = why;
+    char line[768];
+    if (why == DP_BUS_OK) {
+        snprintf(line, sizeof(line), "the change bus %s is there", k->bus_path);
+        dp_keeper_say(k, DP_KEEPER_INFO, line);
+        return;
+    }
+    snprintf(line, sizeof(line),
+             "cannot use the change bus %s: %s; until then phones are told to "
+             "sync at the fallback interval",
+             k->bus_path, dp_bus_problem_text(why));
+    dp_keeper_say(k, DP_KEEPER_ERROR, line);
+}
+
+/* Take the bus that the name stands for now. @return it is another one */
+static bool attach(dp_keeper *k)
+{
+    dp_bus_map map;
+    dp_bus_problem why = DP_BUS_OK;
+    if (k->bus && !dp_bus_is_replaced(&k->bus->map, k->bus_path)) {
+        return false;
+    }
+    if (dp_bus_attach(&map, k->bus_path, &why) != APR_SUCCESS) {
+        tell_bus(k, why);
+        if (!k->bus) {
+            return false;
+        }
+        memset(&map, 0, sizeof(map)); /* ours is replaced by nothing usable */
+    }
+    dp_bus_handle *fresh = NULL;
+    if (map.header) {
+        fresh = calloc(1, sizeof(*fresh));
+        DP_ASSERT(fresh);
+        fresh->map = map;
+        atomic_init(&fresh->refs, 1);
+        tell_bus(k, DP_BUS_OK);
+        /* the cursor first, then compare all: nothing falls between */
+        k->cursor = dp_bus_cursor_at_head(&fresh->map);
+    }
+    uint64_t instance = fresh ? map.header->instance : 0;
+    pthread_mutex_lock(&k->set.lock);
+    dp_bus_handle *old = k->bus;
+    k->bus = fresh;
+    dp_hold_set_rebind_locked(&k->set, fresh ? &fresh->map : NULL,
+                              instance == k->last_instance);
+    pthread_mutex_unlock(&k->set.lock);
+    if (instance) {
+        k->last_instance = instance;
+    }
+    dp_keeper_bus_release(&old);
+    return true;
+}
+
+static void ask_topic(void *ctx, dp_map_node *node)
+{
+    dp_keeper *k = ctx;
+    dp_topic *t = (dp_topic *)node;
+    dp_keeper_ask_locked(k, node->key, DP_BUS_NO_REF, dp_topic_user(t),
+                         t->class_id, dp_topic_folder(t), 0);
+}
+
+/* The watcher is there (again): it hears of all that we wait for. */
+static void ask_all(dp_keeper *k)
+{
+    pthread_mutex_lock(&k->set.lock);
+    dp_map_each(&k->set.topics.by_key, ask_topic, k);
+    pthread_mutex_unlock(&k->set.lock);
+}
+
+static void lose_link(dp_keeper *k, dp_time_us now_us)
+{
+    bool was_ready = k->link.state == DP_LINK_READY;
+    dp_link_close(&k->link);
+    k->retry_wait_us = was_ready ? RETRY_MIN_US : k->retry_wait_us;
+    k->retry_at_us = now_us + dp_spread_jitter_us(k->retry_wait_us);
+    if (was_ready) {
+        dp_keeper_say(k, DP_KEEPER_ERROR,
+                      "directpushd has gone away; phones are told to sync at "
+                      "the fallback interval until it is back");
+        k->tick_at_us = 0; /* blind from now on: look at all holds */
+    }
+}
+
+static void tell_link(dp_keeper *k, int why)
+{
+    if (why == k->told_link) {
+        return;
+    }
+    k->told_link = why;
+    const char *remedy =
+        why == ENOENT || why == ECONNREFUSED
+            ? "directpushd does not run: start it (systemctl start directpushd)"
+        : why == EACCES
+            ? "set `group` in directpushd.conf to the group of Apache's user"
+            : "is directpushd overloaded, or out of descriptors?";
+    char line[1024];
+    snprintf(line, sizeof(line), "cannot reach the watcher at %s: %s; %s",
+             k->socket_path, strerror(why), remedy);
+    dp_keeper_say(k, DP_KEEPER_ERROR, line);
+}
+
+static void reach(dp_keeper *k, dp_time_us now_us)
+{
+    if (k->link.state == DP_LINK_GREETING
+        && now_us - k->link.since_us > DP_LINK_SILENCE_US) {
+        lose_link(k, now_us); /* it accepts but does not answer */
+    }
+    if (k->link.state != DP_LINK_DOWN || now_us < k->retry_at_us) {
+        return;
+    }
+    int why = dp_link_open(&k->link, k->socket_path, now_us);
+    if (why) {
+        tell_link(k, why);
+        k->retry_wait_us *= 2;
+        if (k->retry_wait_us < RETRY_MIN_US) {
+            k->retry_wait_us = RETRY_MIN_US;
+        }
+        if (k->retry_wait_us > RETRY_MAX_US) {
+            k->retry_wait_us = RETRY_MAX_US;
+        }
+        k->retry_at_us = now_us + dp_spread_jitter_us(k->retry_wait_us);
+    }
+}
+
+static bool is_alive(dp_keeper *k, dp_time_us now_us)
+{
+    return k->bus && k->link.state == DP_LINK_READY
+           && dp_bus_is_alive(&k->bus->map, now_us, DP_LINK_SILENCE_US);
+}
+
+static void tell_silence(dp_keeper *k, bool alive)
+{
+    bool is_silent = !alive && k->link.state == DP_LINK_READY;
+    if (is_silent && !k->told_silence) {
+        dp_keeper_say(k, DP_KEEPER_ERROR,
+                      "directpushd gives no sign of life; phones are told to "
+                      "sync at the fallback interval until it does");
+    }
+    k->told_silence = is_silent;
+}
+
+bool dp_keeper_loop_tick(dp_keeper *k, dp_time_us now_us)
+{
+    bool is_other = attach(k);
+    reach(k, now_us);
+    bool alive = is_alive(k, now_us);
+    tell_silence(k, alive);
+    pthread_mutex_lock(&k->set.lock);
+    bool has_changed = alive != k->set.is_alive;
+    k->set.is_alive = alive;
+    pthread_mutex_unlock(&k->set.lock);
+    if (is_other && k->link.state == DP_LINK_READY) {
+        ask_all(k);
+    }
+    return is_other || has_changed;
+}
+
+/* `watch` was answered: perhaps there is a slot for the topic now. */
+static void on_watch(void *ctx, dp_hash key, bool is_ok, dp_span reason)
+{
+    dp_keeper *k = ctx;
+    (void)reason;
+    pthread_mutex_lock(&k->set.lock);
+    dp_topic *t = (dp_topic *)dp_map_get(&k->set.topics.by_key, key);
+    if (t) {
+        t->answer = is_ok ? DP_TOPIC_OK : DP_TOPIC_NO;
+        dp_topics_find(&k->set.topics, k->set.bus, t);
+        dp_time_us now = dp_clock_mono_us();
+        for (dp_hold_item *i = t->items; i; i = i->next) {
+            dp_hold_set_consider_locked(&k->set, i->hold, now);
+        }
+    }
+    pthread_mutex_unlock(&k->set.lock);
+}
+
+void dp_keeper_loop_link(dp_keeper *k, bool request_ready, bool wake_ready)
+{
+    dp_time_us now = dp_clock_mono_us();
+    bool was_ready = k->link.state == DP_LINK_READY;
+    if ((wake_ready && !dp_link_read_wake(&k->link, now))
+        || (request_ready && !dp_link_read(&k->link, on_watch, k, now))
+        || !dp_link_flush(&k->link)) {
+        lose_link(k, now);
+        return;
+    }
+    if (!was_ready && k->link.state == DP_LINK_READY) {
+        k->retry_wait_us = RETRY_MIN_US;
+        k->told_link = 0;
+        dp_keeper_say(k, DP_KEEPER_INFO, "connected to directpushd");
+        attach(k); /* a watcher that was restarted may have made a new bus */
+        ask_all(k);
+        k->tick_at_us = 0;
+    }
+}
+
+void dp_keeper_loop_send(dp_keeper *k)
+{
+    pthread_mutex_lock(&k->set.lock);
+    dp_keeper_want_line *wants = k->wants;
+    dp_keeper_ping_line *pings = k->pings;
+    k->wants = NULL;
+    k->pings = NULL;
+    k->wants_n = 0;
+    pthread_mutex_unlock(&k->set.lock);
+    while (wants) {
+        dp_keeper_want_line *w = wants;
+        wants = w->next;
+        dp_link_send_watch(&k->link, w->key, dp_span_of(w->name, w->user_n),
+                           dp_class_name(w->class_id),
+                           dp_span_of(w->name + w->user_n, w->folder_n));
+        free(w);
+    }
+    while (pings) {
+        dp_keeper_ping_line *p = pings;
+        pings = p->next;
+        dp_link_send_ping(&k->link, p->device, p->arrival);
+        free(p);
+    }
+    if (k->link.fd >= 0 && k->link.out_n && !dp_link_flush(&k->link)) {
+        lose_link(k, dp_clock_mono_us());
+    }
+}
+
+void dp_keeper_lapped(dp_keeper *k)
+{
+    /* What we missed may have been a `forget`: its proofs went when another
+     * child read it, or go now, with everybody's. */
+    uint64_t seq = atomic_load_explicit(&k->bus->map.header->forget_seq,
+                                        memory_order_acquire);
+    if (seq > k->forget_seen) {
+        k->forget_seen = seq;
+        k->hooks.loop_forget(k->hooks.ctx, (dp_hash){{0, 0}}, 0, NULL);
+    }
+}

@@ -1,0 +1,73 @@
+/* keeper_private: the keeper's own state, shared by keeper.c (the loop),
+ * keeper_link.c (bus and control socket) and keeper_worker.c (what httpd's
+ * workers call). Nobody else includes it. */
+#ifndef KEEPER_PRIVATE_H
+#define KEEPER_PRIVATE_H
+
+#include "hold/keeper.h"
+
+/* A topic that is to be asked for, or a Ping that is to be told. */
+typedef struct dp_keeper_want_line {
+    struct dp_keeper_want_line *next;
+    dp_hash key;
+    dp_class class_id;
+    size_t user_n, folder_n;
+    char name[]; /* user, folder */
+} dp_keeper_want_line;
+
+typedef struct dp_keeper_ping_line {
+    struct dp_keeper_ping_line *next;
+    dp_hash device;
+    uint64_t arrival;
+} dp_keeper_ping_line;
+
+struct dp_keeper {
+    pthread_t thread;
+    _Atomic bool is_ending;
+    dp_hold_set set;
+    dp_keeper_hooks hooks;
+    dp_counter_slot *count;
+    int nudge_fd;
+    char bus_path[512], socket_path[512];
+
+    /* guarded by set.lock */
+    dp_bus_handle *bus;          /* NULL: none; replaced by the loop only */
+    dp_keeper_want_line *wants;  /* to be sent by the loop */
+    dp_keeper_ping_line *pings;
+    size_t wants_n;
+
+    /* the loop's own */
+    dp_bus_cursor cursor;
+    uint64_t last_instance;
+    uint64_t forget_seen;        /* seq of the newest FORGET we acted on */
+    dp_link_client link;
+    dp_time_us tick_at_us;
+    dp_time_us retry_at_us;      /* next try to connect */
+    dp_time_us retry_wait_us;
+    dp_bus_problem told_bus;     /* said in the log already */
+    int told_link;               /* the errno said already */
+    bool told_silence;
+
+    dp_link_publisher *publisher;
+};
+
+/* More topics to ask for than this wait for their holds' next turn. */
+#define DP_KEEPER_WANTS_MAX 200000
+
+void dp_keeper_say(dp_keeper *k, dp_keeper_level level, const char *line);
+
+/* loop: descriptors of the link are ready */
+void dp_keeper_loop_link(dp_keeper *k, bool request_ready, bool wake_ready);
+/* loop: send what workers have left */
+void dp_keeper_loop_send(dp_keeper *k);
+/* loop: bus, link, liveness; true: all holds must be looked at */
+bool dp_keeper_loop_tick(dp_keeper *k, dp_time_us now_us);
+/* loop: the journal has overtaken us */
+void dp_keeper_lapped(dp_keeper *k);
+
+/* Queue a `watch`, unless the bus says that it is fresh. Lock held. */
+void dp_keeper_ask_locked(dp_keeper *k, dp_hash key, dp_bus_ref ref,
+                          dp_span user, dp_class class_id, dp_span folder,
+                          dp_time_us now_us);
+
+#endif
