@@ -136,6 +136,7 @@ class Control:
       pim_add: {user, class, subject}   an entry in Calendar, Contacts, Tasks
       forget_device: {user, device}     as after a loss of state
       forget_log: true
+      end_holds: true        Pings and hanging Syncs end as if superseded
 
     A rule is an object. `cmd` (a name, a list, or absent for all), `user`,
     `device` say what it applies to, `times` how often (default: always). The
@@ -177,7 +178,8 @@ class Control:
 
     def post(self, wish):
         known = {"set", "rules", "add_rule", "clear", "open", "freeze",
-                 "thaw", "user", "pim_add", "forget_device", "forget_log"}
+                 "thaw", "user", "pim_add", "forget_device", "forget_log",
+                 "end_holds"}
         unknown = set(wish) - known
         if unknown:
             raise ValueError("unknown: %s; known are %s" % (
@@ -224,6 +226,10 @@ class Control:
             who = wish["forget_device"]
             self.commands.devices.pop((who["user"], who["device"].lower()),
                                       None)
+        if wish.get("end_holds"):
+            for device in list(self.commands.devices.values()):
+                with device.lock:
+                    device.hanging += 1
         return self.state()
 
     def _pim_add(self, user, class_, subject):
@@ -601,6 +607,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if rule.get("reset"):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                                        struct.pack("ii", 1, 0))
+            self.server.to_reset.add(self.connection.fileno())
         control.done(entry, status=status, response_len=sent,
                      response_sha=sha, clear_len=len(out))
 
@@ -686,7 +693,15 @@ class Server(http.server.ThreadingHTTPServer):
         self.control = Control(store, users, self.settings)
         self.commands = Commands(store, self.settings, users)
         self.control.commands = self.commands
+        self.to_reset = set()
         super().__init__(address, Handler)
+
+    def shutdown_request(self, request):
+        if request.fileno() in self.to_reset:
+            self.to_reset.discard(request.fileno())
+            self.close_request(request)  # no FIN first
+        else:
+            super().shutdown_request(request)
 
     def server_bind(self):
         socketserver.TCPServer.server_bind(self)  # looks up no names

@@ -122,6 +122,12 @@ class Backend:
                 n, match, [(e["cmd"], e["user"], e.get("status"))
                            for e in self.requests(since)]))
 
+    def last(self, **match):
+        """The newest such request, once it is done."""
+        return wait_until(
+            lambda: (lambda r: r and r[-1]["done"] and r[-1])(
+                self.requests(**match)), "last request %r done" % match)
+
     def wait_idle(self):
         """Until no request is open."""
         wait_until(lambda: not self.state()["open"], "backend idle")

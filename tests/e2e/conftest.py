@@ -1,0 +1,68 @@
+"""Fixtures: a private site per test, phones, and what is shown on failure.
+
+Programs come from $DP_BUILD_DIR (default: _build of this tree). DP_KEEP=1
+keeps the state directories.
+"""
+import os
+import shutil
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from dp.httpd import Certificate  # noqa: E402
+from dp.site import Site, temp_dir  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def certificate():
+    where = temp_dir()
+    yield Certificate(where)
+    shutil.rmtree(where, ignore_errors=True)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed and call.when == "call":
+        for site in getattr(item, "dp_sites", []):
+            for name, text in site.logs():
+                report.sections.append((name, text))
+
+
+@pytest.fixture
+def make_site(request, certificate):
+    """make_site(**arguments of Site). What went wrong beneath fails the test:
+    unexpected lines in the error log, crashes, a backend's traceback."""
+    request.node.dp_sites = sites = []
+
+    def make(**kw):
+        site = Site(certificate, start=False, **kw)
+        sites.append(site)
+        site.start()
+        return site
+    yield make
+    failures = []
+    for site in sites:
+        site.stop()
+        failures += site.failures
+    if not failures:
+        for site in sites:
+            site.remove()
+    assert not failures, "after the test:\n" + "\n".join(
+        failures + ["state kept in " + site.where for site in sites])
+
+
+@pytest.fixture
+def site(make_site, request):
+    """The usual site; @pytest.mark.site(**arguments) changes it."""
+    marker = request.node.get_closest_marker("site")
+    return make_site(**(marker.kwargs if marker else {}))
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "site(**kw): arguments of dp.site.Site for this test")
+    config.addinivalue_line("markers", "slow: takes long; for --full")

@@ -1,0 +1,148 @@
+"""A whole site: Maildirs, backend, watcher, Apache, and phones."""
+import os
+import shutil
+import tempfile
+
+from .backend import Backend
+from .httpd import Httpd, Vhost
+from .maildir import Maildir
+from .phone import Endpoint, Phone
+from .process import wait_until
+from .watcher import Watcher
+
+USERS = {"alice": "secret", "bob": "hunter2", "carol": "s3cret:with colon"}
+
+
+def temp_dir():
+    """A directory that the server's children can enter."""
+    where = tempfile.mkdtemp(prefix="dp-e2e-")
+    os.chmod(where, 0o755)
+    return where
+
+
+class Site:
+    """@param users  {name: password}; each has a Maildir with INBOX and
+                     `folders`
+    @param watcher  "running", "absent" (never there), or None (no file of it)
+    @param backends  how many, each with its own virtual host
+    @param guid  do the Maildirs have dovecot-uidlist files
+    @param httpd  False: no Apache; otherwise arguments of Httpd"""
+
+    def __init__(self, certificate, users=None, id_style="sogo", guid=True,
+                 folders=("Drafts", "Sent", "Trash"), watcher="running",
+                 watcher_conf=(), default_domain=None, backends=1,
+                 with_module=True, httpd=None, backend_args=(), start=True,
+                 vhosts=None):
+        self.where = temp_dir()
+        self.certificate = certificate
+        self.users = dict(USERS if users is None else users)
+        self.mail_root = os.path.join(self.where, "mail")
+        os.mkdir(self.mail_root)
+        self.maildirs = {}
+        for name in self.users:
+            self.maildirs[name] = Maildir(
+                os.path.join(self.mail_root, name, "Maildir"), guid)
+            for folder in folders:
+                self.maildirs[name].create(folder)
+        self.phones = []
+        self.failures = []
+        self.backends = []
+        self.watcher_mode = watcher
+        self.watcher = Watcher(
+            self.where, os.path.join(self.mail_root, "%u", "Maildir"),
+            conf=watcher_conf, default_domain=default_domain)
+        self.httpd = None
+        for i in range(backends):
+            self.backends.append(Backend(
+                self.where, self.mail_root, self.users, id_style,
+                name=str(i or ""), arguments=backend_args))
+        self.httpd_args = dict(httpd or {}) if httpd is not False else None
+        self.with_module = with_module
+        self.vhosts = vhosts
+        if start:
+            try:
+                self.start()
+            except BaseException:
+                self.stop()
+                raise
+
+    def start(self):
+        for backend in self.backends:
+            backend.start()
+        if self.with_module and self.watcher_mode == "running":
+            self.watcher.start()
+        if self.httpd_args is not None:
+            names = ["mail.example.test", "other.example.test",
+                     "third.example.test"]
+            vhosts = self.vhosts or [
+                Vhost(names[i], b.port) for i, b in enumerate(self.backends)]
+            self.httpd = Httpd(
+                self.where, self.certificate, vhosts,
+                with_module=self.with_module,
+                runtime_dir=self.watcher.runtime_dir,
+                state_dir=os.path.join(self.where, "devices"),
+                **self.httpd_args).start()
+        return self
+
+    @property
+    def backend(self):
+        return self.backends[0]
+
+    def mails(self, user="alice"):
+        return self.maildirs[user]
+
+    def phone(self, user="alice", tls=True, vhost=None, direct=False, **kw):
+        """A phone of this user. @param direct  past Apache, to the backend"""
+        if direct or self.httpd is None:
+            endpoint = Endpoint(self.backend.port)
+        else:
+            endpoint = self.httpd.endpoint(tls, vhost)
+        kw.setdefault("password", self.users.get(user, "wrong"))
+        phone = Phone(endpoint, user, **kw)
+        self.phones.append(phone)
+        return phone
+
+    def synced_phone(self, *folders, user="alice", **kw):
+        """A phone that has everything of these folders (INBOX)."""
+        phone = self.phone(user, **kw)
+        answer = phone.foldersync()
+        assert answer.status == 1, answer
+        phone.sync_until_done(*(folders or ("INBOX",)))
+        return phone
+
+    def stop(self):
+        """End everything; collects what went wrong in `failures`."""
+        for phone in self.phones:
+            phone.close()
+        for backend in self.backends:  # no worker shall wait for one
+            if backend.process is not None and backend.process.is_running:
+                backend.control(clear=True, end_holds=True)
+        if self.httpd is not None:
+            try:
+                self.httpd.stop()
+            except AssertionError as e:
+                self.failures.append(str(e))
+            self.failures += self.httpd.unexpected()
+        self.watcher.stop()
+        for backend in self.backends:
+            backend.stop()
+            if backend.process is not None and backend.output():
+                self.failures.append("backend: " + backend.output())
+
+    def logs(self):
+        """What to read when a test has failed."""
+        out = []
+        for name in sorted(os.listdir(self.where)):
+            path = os.path.join(self.where, name)
+            if name.endswith((".log", ".out")) and os.path.getsize(path):
+                with open(path, errors="replace") as f:
+                    out.append(("%s" % name, f.read()[-12000:]))
+        return out
+
+    def remove(self):
+        if os.environ.get("DP_KEEP"):
+            print("kept: " + self.where)
+        else:
+            shutil.rmtree(self.where, ignore_errors=True)
+
+    wait_until = staticmethod(wait_until)
