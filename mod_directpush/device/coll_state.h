@@ -6,6 +6,17 @@
  * was not yet followed by a completed Sync of it (design.md 6.6).
  * Times are dp_clock_mono_us(); one that lies in the future is of another
  * boot and counts as 0.
+ *
+ * A mark is true of a device that holds a certain SyncKey, so the two keys of
+ * the last Sync are kept beside it (hashed, dp_sync_key_hash()): a device that
+ * comes with another one has gone back, or on without our seeing it, and what
+ * the mark says of it is void (design.md 3.2).
+ *
+ *   made by a Sync that …   then                 its keys are
+ *   brought nothing         firm at once         the request's, the response's
+ *   brought items           provisional: prov    the request's, the response's
+ *     … and was delivered   firm                 the response's
+ *     … and was lost        gone, `mark` stands  the request's
  */
 #ifndef COLL_STATE_H
 #define COLL_STATE_H
@@ -17,7 +28,8 @@ typedef struct dp_coll_state {
     dp_mark mark;
     dp_mark prov;            /* instance 0: none */
     uint64_t prov_token;     /* which delivery makes it firm */
-    uint64_t prov_old_key;   /* hash of the SyncKey that the Sync was sent with */
+    uint64_t prov_old_key;   /* hash of the SyncKey that the Sync was sent
+                                with; 0: no longer good for the mark */
     uint64_t prov_new_key;   /* … that its response gave; 0: the same */
     dp_time_us synced_at_us; /* last completed Sync; 0 never seen */
     uint64_t announced_seq;  /* newest of changed and watched_from, then */
@@ -34,20 +46,33 @@ bool dp_coll_state_get(dp_store *s, dp_store_txn *t, const dp_who *who,
 apr_status_t dp_coll_state_put(dp_store *s, dp_store_txn *t, const dp_who *who,
                                dp_span id, const dp_coll_state *st);
 
+/** A SyncKey as it stands in records: no secret, 0 for none. */
+uint64_t dp_sync_key_hash(dp_span key);
+
+/** The provisional mark with this token is firm now. @return true if it was
+ *  there */
+bool dp_coll_state_deliver(dp_coll_state *st, uint64_t token);
+
+/** A device has this many at most; a phone that names more loses the older
+ *  ones, which costs it one Sync each. Three times DirectPushMaxFolders. */
+#define DP_COLLS_PER_DEVICE 1000
+
 /** One collection of a Ping's answer. */
 typedef struct dp_announced {
     dp_span id;
     uint64_t seq;
 } dp_announced;
 
-/** Note, in one transaction, that a Status 2 named these. */
+/** Note, in one transaction, that a Status 2 named these. `announced_n` counts
+ *  on while `seq` is the same or 0 (not vouched for), and restarts with 1. */
 apr_status_t dp_coll_state_announced(dp_store *s, const dp_who *who,
                                      const dp_announced *list, size_t n,
                                      dp_time_us now_us);
 
 /**
  * The response with this token reached the device: its provisional marks
- * become firm. @param ids the collections of that exchange
+ * become firm. @param ids the collections of that exchange; a FolderSync has
+ * none, its mark is looked at always
  */
 apr_status_t dp_coll_state_delivered(dp_store *s, const dp_who *who,
                                      uint64_t token, const dp_span *ids,

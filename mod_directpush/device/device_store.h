@@ -73,11 +73,26 @@ apr_status_t dp_store_open(dp_store **out, const char *dir, size_t map_bytes,
  */
 apr_status_t dp_store_prepare(const char *dir, unsigned uid, unsigned gid);
 
-/** A store in memory, of one process. Thread-safe. */
+/**
+ * A store in memory, of one process. Thread-safe; readers never wait for a
+ * writer, and see one state until they end. `entries_max` bounds it; beyond,
+ * put says APR_ENOSPC.
+ */
 apr_status_t dp_store_ram_open(dp_store **out);
+apr_status_t dp_store_ram_open_bounded(dp_store **out, size_t entries_max);
 
-/** Join parts to a key; a part that is too long stands as its hash. */
+/** Where trouble with the store is told, once per cause and process: one line
+ *  for the administrator. NULL: nowhere. Set before anything is opened. */
+extern void (*dp_store_complain)(const char *text);
+
+/**
+ * Join parts to a key. A part that is too long, holds a NUL where it would end
+ * the part, or looks like a hash stands as its SHA-256: keys are never
+ * ambiguous. Only the last part may hold NUL. An empty last part makes the
+ * prefix of all keys with those parts.
+ */
 void dp_store_key_make(dp_store_key *out, char kind, const dp_span *parts,
                        size_t n);
+
 
 #endif

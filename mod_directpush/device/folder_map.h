@@ -13,14 +13,29 @@
 #include "device/device.h"
 #include "device/device_store.h"
 
+/* The map belongs to the SyncKey that the last response gave (key_hash). When
+ * that response may not have been seen whole, by us or by the phone, the map
+ * is kept, but not believed until the phone shows which key it has:
+ *
+ *   request's key     map before       map after a whole response
+ *   0                 any              as told, known
+ *   key_hash          known or kept    changes applied, known
+ *   prev_key_hash     known or kept    what key_hash had taught is dropped (the
+ *                                      phone never got it), then as above
+ *   other             any              dropped, unknown
+ */
 typedef struct dp_hier_state {
     dp_mark mark;          /* last completed FolderSync, firm */
     dp_mark prov;          /* as in coll_state */
     uint64_t prov_token;
     uint64_t key_hash;     /* the hierarchy SyncKey the map belongs to */
+    uint64_t prev_key_hash; /* key of the request that led to key_hash; 0 no */
     uint64_t announced_seq; /* Status 7 was answered for it */
     dp_time_us announced_at_us;
+    dp_time_us lag_until_us; /* as in coll_state: ask once more then; 0 no */
     uint8_t is_map_known;  /* 0: a gap; the map proves nothing */
+    uint8_t is_map_kept;   /* … but belongs to key_hash still */
+    uint8_t spare[6];
 } dp_hier_state;
 
 /* A folder's topic. */
@@ -33,7 +48,14 @@ typedef struct dp_folder_topic {
 /**
  * Which topic is this collection?
  * @param class_hint from the Ping or Sync; DP_CLASS_UNKNOWN if absent
- * @return false: not even the class is known
+ * @return false: not even the class is known, or no topic can stand for it
+ *         (Outbox, recipient cache, type 18); *out is zeroed then
+ *
+ * Mail folders that stand below the Inbox get the class topic: whether they
+ * are `INBOX/name` or `name` is the backend's namespace (eas-protocol 5.5.4),
+ * and so do names that hold a `.`, Maildir++'s separator. Coarser, not blind.
+ * A path need not exist as such: the watcher says `no` to it then, and the
+ * caller falls back to the class topic.
  */
 bool dp_folder_map_topic(dp_store *s, dp_store_txn *t, const dp_who *who,
                          dp_span id, dp_class class_hint,
@@ -53,6 +75,18 @@ apr_status_t dp_folder_map_set(dp_store *s, dp_store_txn *t,
                                dp_span name, unsigned type);
 apr_status_t dp_folder_map_del(dp_store *s, dp_store_txn *t,
                                const dp_who *who, dp_span id);
+/** The same as set, noting the hierarchy key that taught it. */
+apr_status_t dp_folder_map_learn(dp_store *s, dp_store_txn *t,
+                                 const dp_who *who, dp_span id, dp_span parent,
+                                 dp_span name, unsigned type,
+                                 uint64_t key_hash);
+/** Forget what that key taught: the phone never got that response. */
+apr_status_t dp_folder_map_unlearn(dp_store *s, dp_store_txn *t,
+                                   const dp_who *who, uint64_t key_hash);
+
+/** What a mark stands for that the device's response has reached: see
+ *  dp_coll_state_delivered(), which does this as well. */
+bool dp_hier_state_deliver(dp_hier_state *st, uint64_t token);
 
 /** A Status 7 was answered for `seq`. */
 apr_status_t dp_hier_state_announced(dp_store *s, const dp_who *who,

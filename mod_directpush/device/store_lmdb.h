@@ -1,0 +1,60 @@
+/* store_lmdb: what the two files of the LMDB store share. Private to device/.
+ *
+ * store_lmdb.c is the table of functions, store_open.c finds out whether what
+ * lies in the directory can be used, and makes it anew when not.
+ */
+#ifndef STORE_LMDB_H
+#define STORE_LMDB_H
+
+#include <lmdb.h>
+#include <stdatomic.h>
+
+#include "device/device_store.h"
+
+/* Record `v`. Times and marks are of one boot, so the boot is part of it. */
+typedef struct dp_store_version {
+    uint32_t layout;   /* DP_STORE_LAYOUT; sizes of the records are in it */
+    uint32_t is_clean; /* all is on the disk, and nothing was written since */
+    uint8_t boot[16];
+} dp_store_version;
+
+#define DP_LMDB_MAGIC 0x44504c4du /* "DPLM" */
+
+typedef struct dp_lmdb {
+    dp_store base; /* first: the interface */
+    uint32_t magic;
+    MDB_env *env;
+    MDB_dbi dbi;
+    uint32_t page;      /* bytes */
+    uint64_t full_bytes; /* records reach this: the store is emptied */
+    _Atomic unsigned told; /* causes that were told to the administrator */
+    char dir[];
+} dp_lmdb;
+
+extern const uint32_t dp_store_layout;
+
+/** Open the environment in `dir` and its one database.
+ *  @return 0, MDB_CORRUPTED when the file is shorter than it says, or as
+ *          mdb_env_open(); nothing is open then */
+int dp_lmdb_env_open(MDB_env **out, MDB_dbi *dbi, const char *dir,
+                     uint64_t map_bytes, unsigned readers_max);
+
+/** @return 0, MDB_NOTFOUND when absent or of another size, or trouble */
+int dp_lmdb_version_get(MDB_txn *t, MDB_dbi dbi, dp_store_version *out);
+int dp_lmdb_version_put(MDB_txn *t, MDB_dbi dbi, const dp_store_version *v);
+
+/** Make the interface of an open environment; takes it over. */
+dp_store *dp_lmdb_make(MDB_env *env, MDB_dbi dbi, const char *dir,
+                       uint64_t full_bytes);
+
+/** This boot's id. @return false without /proc */
+bool dp_store_boot_id(uint8_t out[16]);
+
+/** As dp_store_prepare() and dp_store_open(), in the boot `boot` (tests). */
+apr_status_t dp_store_prepare_in(const char *dir, unsigned uid, unsigned gid,
+                                 const uint8_t boot[16]);
+apr_status_t dp_store_open_in(dp_store **out, const char *dir,
+                              size_t map_bytes, unsigned readers_max,
+                              const uint8_t boot[16], const char **out_why);
+
+#endif
