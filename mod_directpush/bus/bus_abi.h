@@ -91,7 +91,7 @@ enum dp_bus_kind {
     DP_BUS_KIND_OTHER = 2,  /* flags, deletions, moves out */
     DP_BUS_KIND_VOUCH = 3,  /* watched_from changed, either way */
     DP_BUS_KIND_PING = 4,   /* hash = device, arg = arrival: older ones end */
-    DP_BUS_KIND_FORGET = 5  /* hash = user (arg 0) or user and device (1) */
+    DP_BUS_KIND_FORGET = 5  /* hash and arg: topic_name.h, dp_forget_… */
 };
 
 typedef struct dp_bus_record {

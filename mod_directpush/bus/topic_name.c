@@ -94,3 +94,16 @@ bool dp_topic_user_is_sane(dp_span user)
     return is_sane_component(user) && user.n <= DP_TOPIC_USER_MAX
            && !has_control_byte(user) && !memchr(user.p, '/', user.n);
 }
+
+dp_hash dp_forget_user_key(const uint8_t *hash_key, dp_span user)
+{
+    const dp_span parts[] = {DP_SPAN_LIT("forget-user"), user};
+    return dp_hash_spans(hash_key, parts, 2);
+}
+
+uint64_t dp_forget_device_key(const uint8_t *hash_key, dp_span device)
+{
+    const dp_span parts[] = {DP_SPAN_LIT("forget-device"), device};
+    uint64_t key = dp_hash_spans(hash_key, parts, 2).w[0];
+    return key ? key : 1;
+}

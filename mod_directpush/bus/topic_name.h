@@ -47,6 +47,11 @@ dp_hash dp_topic_key(const uint8_t *hash_key, dp_span user, dp_class c,
  */
 dp_hash dp_forget_key(const uint8_t *hash_key, dp_span user, dp_span device);
 
+/** What a FORGET record says: `hash` is the user's (login or mailbox user, in
+ *  lower case), `arg` 0 for all devices, else the device's, never 0. */
+dp_hash dp_forget_user_key(const uint8_t *hash_key, dp_span user);
+uint64_t dp_forget_device_key(const uint8_t *hash_key, dp_span device);
+
 /**
  * May this be a folder of a topic? Refuses what could climb or break a line:
  * empty, `.`, `..` or empty components, NUL and other control bytes, more

@@ -68,6 +68,7 @@ void dp_hold_set_link_locked(dp_hold_set *set, dp_hold *hold,
     hold->is_linked = hold->is_watching = true;
     set->holds_n++;
     set->watching_n++;
+    dp_count(set->count, DP_COUNT_held, 1);
 }
 
 void dp_hold_set_unwatch_locked(dp_hold_set *set, dp_hold *hold)
@@ -82,6 +83,7 @@ void dp_hold_set_unwatch_locked(dp_hold_set *set, dp_hold *hold)
     dp_wheel_unlink(&set->wheel, &hold->timer);
     hold->is_watching = false;
     set->watching_n--;
+    dp_count(set->count, DP_COUNT_held, -1);
 }
 
 void dp_hold_set_remove_locked(dp_hold_set *set, dp_hold *hold)
@@ -105,6 +107,7 @@ void dp_hold_set_remove_locked(dp_hold_set *set, dp_hold *hold)
 static void push_ready(dp_hold_set *set, dp_hold *hold)
 {
     hold->ready_next = NULL;
+    set->owned_n++;
     *set->ready_last = hold;
     set->ready_last = &hold->ready_next;
     dp_hold_set_nudge_locked(set, 0);
@@ -204,6 +207,19 @@ size_t dp_hold_set_end_locked(dp_hold_set *set, dp_hash device,
         }
     }
     return n;
+}
+
+void dp_hold_set_end_if_locked(dp_hold_set *set,
+                               bool (*is_him)(void *ctx, const dp_who *who),
+                               void *ctx, dp_hold_cause cause,
+                               dp_time_us now_us)
+{
+    for (dp_hold *h = set->all; h; h = h->all_next) {
+        if (h->is_watching && !h->ending && is_him(ctx, &h->who)) {
+            h->ending = (uint8_t)cause;
+            dp_hold_set_consider_locked(set, h, now_us);
+        }
+    }
 }
 
 void dp_hold_set_relook_begin_locked(dp_hold_set *set)
@@ -359,6 +375,7 @@ void dp_hold_set_settle(dp_hold_set *set, dp_hold *hold, dp_hold_state to,
     dp_hold_state from = dp_hold_state_of(hold);
     bool is_done = dp_hold_transit(hold, from, to);
     DP_ASSERT(is_done);
+    set->owned_n--;
     if (set->waiters_n) {
         pthread_cond_broadcast(&set->settled);
     }

@@ -15,6 +15,7 @@
 #include "hold/hold.h"
 #include "hold/look.h"
 #include "policy/spread.h"
+#include "stats/counters.h"
 
 /* The topic of an item, by name. */
 typedef struct dp_topic_spec {
@@ -32,6 +33,7 @@ typedef struct dp_hold_set {
     dp_hold *all;           /* newest first */
     size_t holds_n;
     size_t watching_n;      /* Pings that wait */
+    size_t owned_n;         /* in ANSWERING or ENDING */
     dp_hold *relook_at;     /* next hold of a walk over all, or NULL */
     dp_hold *ready, **ready_last;
     const dp_bus_map *bus;  /* NULL: none; replaced under the lock */
@@ -39,6 +41,7 @@ typedef struct dp_hold_set {
     bool is_draining;
     dp_spread_rate *provoke;
     uint32_t provoke_per_s;
+    dp_counter_slot *count; /* may be NULL */
     int nudge_fd;           /* eventfd that ends the keeper's sleep */
     dp_time_us sleeps_until_us; /* the keeper's sleep; 0 while it is awake */
 } dp_hold_set;
@@ -83,6 +86,12 @@ void dp_hold_set_slot_locked(dp_hold_set *set, uint32_t slot,
 size_t dp_hold_set_end_locked(dp_hold_set *set, dp_hash device,
                               uint64_t arrival, dp_hold_cause cause,
                               dp_time_us now_us);
+
+/** End the holds that `is_him` says yes to. */
+void dp_hold_set_end_if_locked(dp_hold_set *set,
+                               bool (*is_him)(void *ctx, const dp_who *who),
+                               void *ctx, dp_hold_cause cause,
+                               dp_time_us now_us);
 
 /** Begin a walk over all holds; dp_hold_set_relook_locked() takes steps. */
 void dp_hold_set_relook_begin_locked(dp_hold_set *set);

@@ -170,6 +170,7 @@ static void *run(void *arg)
         dp_keeper_loop_send(k);
         if (now >= k->tick_at_us) {
             k->tick_at_us = now + TICK_US;
+            k->hooks.loop_tick(k->hooks.ctx);
             if (dp_keeper_loop_tick(k, now)) {
                 relook_all(k);
                 answer_ready(k);
@@ -198,6 +199,7 @@ apr_status_t dp_keeper_start(dp_keeper **out, const dp_keeper_args *args)
     dp_time_us now = dp_clock_mono_us();
     dp_hold_set_init(&k->set, args->provoke, args->provoke_per_s, k->nudge_fd,
                      now);
+    k->set.count = args->count;
     dp_link_init(&k->link);
     k->publisher = dp_link_publisher_make(k->socket_path, PUBLISH_PATIENCE_US);
     /* Before the thread runs, so that the first Ping finds a bus. */

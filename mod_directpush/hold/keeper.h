@@ -34,6 +34,8 @@ typedef struct dp_keeper_hooks {
     /* `directpushctl forget` was journalled; proofs are to go */
     void (*loop_forget)(void *ctx, dp_hash who, uint64_t arg,
                         const dp_bus_map *bus);
+    /* once a second */
+    void (*loop_tick)(void *ctx);
     void (*log)(void *ctx, dp_keeper_level level, const char *line);
     void *ctx;
 } dp_keeper_hooks;

@@ -1,0 +1,35 @@
+/* answer: the response to a Ping, from a worker or from the keeper. */
+#ifndef ANSWER_H
+#define ANSWER_H
+
+#include <httpd.h>
+
+#include "apache/park.h"
+#include "hold/keeper.h"
+
+/** Answer on the worker that runs the handler.
+ *  @param value HeartbeatInterval (5), MaxFolders (6) @return OK, for it */
+int dp_answer_now(request_rec *r, unsigned status, const dp_span *ids,
+                  size_t ids_n, uint32_t value, const char *outcome);
+
+/** The same from a hold's verdict; notes the announcement in the store. */
+int dp_answer_verdict(request_rec *r, dp_hold *hold, const dp_verdict *v);
+
+/** 503 with a jittered Retry-After. @return the status, for the handler */
+int dp_answer_busy(request_rec *r, const char *why);
+
+/** Keeper's hooks. */
+void dp_answer_loop(dp_hold *hold);
+void dp_close_loop(dp_hold *hold);
+
+/** On the MPM's worker, hold TAKEN and unlinked: answer and log; leaves the
+ *  connection in WRITE_COMPLETION or LINGER. */
+void dp_answer_taken(dp_seat *seat, const dp_verdict *v);
+
+/** The client is gone: log 499. On the worker that owns the connection. */
+void dp_answer_gone(dp_seat *seat);
+
+/** Count an answer. */
+void dp_count_status(unsigned status);
+
+#endif

@@ -1,0 +1,50 @@
+/* module: what the files of apache/ share: the server's and the child's state.
+ */
+#ifndef DP_APACHE_MODULE_H
+#define DP_APACHE_MODULE_H
+
+#include <httpd.h>
+#include <http_config.h>
+#include <http_log.h>
+
+#include "device/device_store.h"
+#include "hold/keeper.h"
+
+APLOG_USE_MODULE(directpush);
+
+#define DP_PROOF_KEY_SIZE 16
+
+/* Memory shared by all children of all generations: made once per server
+ * process, before the first fork. */
+typedef struct dp_shared {
+    dp_spread_rate provoke;
+    /* never written to a disk; the same after a graceful restart, so that
+     * what the backend accepted stays accepted */
+    uint8_t proof_key[DP_PROOF_KEY_SIZE];
+    dp_counters counters; /* last: it ends in slots */
+} dp_shared;
+
+/* What a child runs with; NULL before child_init and in the parent. */
+typedef struct dp_child {
+    server_rec *server; /* main */
+    dp_keeper *keeper;
+    dp_clerk *clerk;
+    dp_store *store;
+    dp_counter_slot *count;
+    bool can_park;      /* the MPM knows CONN_STATE_ASYNC_WAITIO */
+    size_t holds_max;   /* of this child, by its descriptors */
+} dp_child;
+
+extern dp_child *dp_here;
+extern dp_shared *dp_all;
+
+/* Limits of the whole server, from directives and MPM; post_config. */
+typedef struct dp_limits {
+    int64_t holds, blocking, passed;
+} dp_limits;
+extern dp_limits dp_limit;
+
+/* The server_rec whose time-outs parked connections get; shadow.c */
+extern server_rec *dp_shadow;
+
+#endif

@@ -1,0 +1,28 @@
+/* passing: requests on their way to the backend, and the observer's filters.
+ */
+#ifndef PASSING_H
+#define PASSING_H
+
+#include <httpd.h>
+
+#include "apache/request.h"
+
+typedef enum dp_pass_kind {
+    DP_PASS_UNCOUNTED, /* not a Ping */
+    DP_PASS_PING       /* a Ping: counted while it is at the backend */
+} dp_pass_kind;
+
+/** Put the observer's filters around the request. @return DECLINED, so that
+ *  the next handler (the proxy) serves it */
+int dp_passing_observe(request_rec *r, dp_request *rq, dp_pass_kind kind);
+
+/** What we have read of the body is read again by the next handler.
+ *  @param body in r->pool; with EOS if it was read to the end */
+void dp_passing_put_back(request_rec *r, apr_bucket_brigade *body);
+
+/** Is there room for one more Ping without proof at the backend? */
+bool dp_passing_has_room(void);
+
+void dp_passing_register(apr_pool_t *p);
+
+#endif

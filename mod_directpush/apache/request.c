@@ -1,0 +1,149 @@
+#include "apache/request.h"
+
+#include <ap_expr.h>
+#include <apr_base64.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_protocol.h>
+
+#include "apache/module.h"
+#include "apache/park.h"
+#include "apache/passing.h"
+#include "apache/delivery.h"
+#include "apache/ping.h"
+#include "bus/topic_name.h"
+
+#define EAS_PATH "/Microsoft-Server-ActiveSync"
+
+/* With a trailing slash or /default.eas it is the same resource. */
+static bool is_path(const char *uri, const char *path)
+{
+    size_t n = strlen(path);
+    if (strncasecmp(uri, path, n)) {
+        return false;
+    }
+    return !uri[n] || !strcmp(uri + n, "/")
+           || !strcasecmp(uri + n, "/default.eas");
+}
+
+static bool is_our_path(const dp_conf *conf, const char *uri)
+{
+    if (is_path(uri, EAS_PATH)) {
+        return true;
+    }
+    for (int i = 0; conf->paths && i < conf->paths->nelts; i++) {
+        if (is_path(uri, APR_ARRAY_IDX(conf->paths, i, const char *))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static char *lower(apr_pool_t *p, const char *s, size_t n)
+{
+    char *l = apr_pstrmemdup(p, s, n);
+    for (char *c = l; *c; c++) {
+        *c = apr_tolower(*c);
+    }
+    return l;
+}
+
+/* The name in a Basic header; the password is wiped at once. NULL: none. */
+static const char *basic_login(apr_pool_t *p, const char *header)
+{
+    if (!header || strncasecmp(header, "Basic ", 6)) {
+        return NULL;
+    }
+    while (*header && *header != ' ') {
+        header++;
+    }
+    while (*header == ' ') {
+        header++;
+    }
+    int cap = apr_base64_decode_len(header);
+    char *plain = apr_palloc(p, (apr_size_t)cap + 1);
+    int n = apr_base64_decode(plain, header);
+    char *colon = n > 0 ? memchr(plain, ':', (size_t)n) : NULL;
+    const char *login = NULL;
+    if (colon && colon > plain && strlen(plain) >= (size_t)(colon - plain)) {
+        login = apr_pstrmemdup(p, plain, (apr_size_t)(colon - plain));
+    }
+    /* volatile: the compiler must not drop the wiping */
+    for (volatile char *w = plain; n > 0 && w < plain + n; w++) {
+        *w = 0;
+    }
+    return login;
+}
+
+/* The mailbox user; "" when the login gives none that is safe to use. */
+static const char *mailbox_user(request_rec *r, const dp_conf *conf,
+                                const char *login)
+{
+    const char *user = login;
+    if (conf->user) {
+        const char *wrong = NULL;
+        char *before = r->user;
+        r->user = apr_pstrdup(r->pool, login);
+        user = ap_expr_str_exec(r, conf->user, &wrong);
+        r->user = before;
+        if (wrong || !user) {
+            ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                          "DirectPushUser cannot be evaluated for \"%s\": %s",
+                          login, wrong ? wrong : "no result");
+            return "";
+        }
+    }
+    else {
+        const char *backslash = strrchr(login, '\\');
+        user = lower(r->pool, backslash ? backslash + 1 : login,
+                     strlen(backslash ? backslash + 1 : login));
+    }
+    return dp_topic_user_is_sane(dp_span_str(user)) ? user : "";
+}
+
+static dp_request *read_request(request_rec *r)
+{
+    const dp_conf *conf = dp_conf_of(r->server);
+    if (!r->args || !is_our_path(conf, r->uri)) {
+        return NULL;
+    }
+    dp_request *rq = apr_pcalloc(r->pool, sizeof(*rq));
+    rq->conf = conf;
+    if (!dp_eas_query_parse(dp_span_str(r->args), &rq->query)) {
+        return NULL;
+    }
+    const char *header = apr_table_get(r->headers_in, "Authorization");
+    const char *login = r->user ? r->user : basic_login(r->pool, header);
+    if (!login || !*login || strlen(login) > DP_TOPIC_USER_MAX
+        || !rq->query.device_id[0]) {
+        return NULL; /* the backend's business */
+    }
+    rq->authorization = dp_span_str(header);
+    rq->who = (dp_who){
+        .realm = dp_span_str(conf->realm),
+        .login = dp_span_str(lower(r->pool, login, strlen(login))),
+        .user = dp_span_str(mailbox_user(r, conf, login)),
+        .device = dp_span_str(rq->query.device_id)};
+    return rq;
+}
+
+int dp_request_handler(request_rec *r)
+{
+    if (!dp_here || r->method_number != M_POST || r->main || r->prev
+        || !dp_is_enabled(r)) {
+        return DECLINED;
+    }
+    dp_request *rq = read_request(r);
+    if (!rq) {
+        return DECLINED;
+    }
+    dp_seat *seat = dp_seat_of(r->connection);
+    if (!seat && !r->connection->master) {
+        seat = dp_seat_make(r->connection);
+    }
+    dp_delivery_next_request(seat, &rq->who);
+    if (rq->query.cmd == DP_CMD_PING && rq->who.user.n) {
+        return dp_ping_handle(r, rq);
+    }
+    return dp_passing_observe(r, rq, DP_PASS_UNCOUNTED);
+}

@@ -1,0 +1,22 @@
+/* request: is this ours, passing by, or neither? Who is it? */
+#ifndef REQUEST_H
+#define REQUEST_H
+
+#include <httpd.h>
+
+#include "apache/config.h"
+#include "device/device.h"
+#include "wire/eas_url.h"
+
+/* An ActiveSync request, as its head tells; in r->pool. */
+typedef struct dp_request {
+    const dp_conf *conf;
+    dp_eas_query query;
+    dp_who who;             /* user empty: the mailbox user is unusable */
+    dp_span authorization;  /* the header's value; may be empty */
+} dp_request;
+
+/** Handler hook. */
+int dp_request_handler(request_rec *r);
+
+#endif
