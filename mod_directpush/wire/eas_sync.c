@@ -183,6 +183,12 @@ static void close_collection_leaf(dp_sync_parser *p, int field)
     }
 }
 
+/** A failure is told without a key by some, anything else is not. */
+static bool has_to_have_key(const dp_sync_parser *p)
+{
+    return !p->is_response || p->now.status == 1;
+}
+
 static void end_collection(dp_sync_parser *p)
 {
     dp_sync_collection *c = &p->now;
@@ -191,7 +197,10 @@ static void end_collection(dp_sync_parser *p)
         c->wants_changes =
             p->saw_get_changes ? p->get_changes : !c->key_is_zero;
     }
-    c->is_odd = c->is_odd || (c->id_n == 0 && c->class_name_n == 0);
+    if ((c->id_n == 0 && c->class_name_n == 0) ||
+        (c->key_n == 0 && has_to_have_key(p))) {
+        c->is_odd = true;
+    }
     p->collections_n++;
     if (p->on_collection) {
         p->on_collection(p->ctx, c);

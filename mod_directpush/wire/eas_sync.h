@@ -25,8 +25,9 @@ typedef struct dp_sync_collection {
     size_t class_name_n;
     char key[DP_SYNC_KEY_MAX]; /* SyncKey */
     size_t key_n;
-    bool is_odd; /* something did not fit, was there twice, or neither id nor
-                    class: conclude nothing from it */
+    bool is_odd; /* something did not fit or was there twice; neither id nor
+                    class; no key in a request or with Status 1: conclude
+                    nothing from it */
 
     /* request */
     bool key_is_zero;

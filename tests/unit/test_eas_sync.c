@@ -268,6 +268,21 @@ static void a_collection_may_have_only_a_class(void **state)
                       "odd=1]n=1 partial=0 wait=0 heartbeat=0 whole=1 bad=0");
 }
 
+static void a_collection_without_a_key_is_odd_unless_it_failed(void **state)
+{
+    assert_collection(log_request, "52 0361 00 01",
+                      "[id=a class= key= zero=0 get=1 moves=1 cmds=0,0,0,0 "
+                      "odd=1]n=1 partial=0 wait=0 heartbeat=0 whole=1 bad=0");
+    assert_collection(
+        log_response, "52 0361 00 01 4e 0331 00 01",
+        "[id=a class= key= status=1 more=0 items=0,0,0 results=0,0 "
+        "odd=1]n=1 status=0 whole=1 bad=0");
+    assert_collection(
+        log_response, "52 0361 00 01 4e 0338 00 01",
+        "[id=a class= key= status=8 more=0 items=0,0,0 results=0,0 "
+        "odd=0]n=1 status=0 whole=1 bad=0");
+}
+
 static void the_class_within_options_is_another(void **state)
 {
     assert_collection(
@@ -460,6 +475,7 @@ int main(void)
         cmocka_unit_test(commands_of_the_client_are_counted_by_kind),
         cmocka_unit_test(what_is_global_stands_under_the_root),
         cmocka_unit_test(a_collection_may_have_only_a_class),
+        cmocka_unit_test(a_collection_without_a_key_is_odd_unless_it_failed),
         cmocka_unit_test(the_class_within_options_is_another),
         cmocka_unit_test(a_leaf_that_is_there_twice_is_odd),
         cmocka_unit_test(a_status_belongs_to_where_it_stands),
