@@ -90,6 +90,7 @@ static void log_line(void *ctx, dp_keeper_level level, const char *line)
 {
     static const int level_of[] = {[DP_KEEPER_ERROR] = APLOG_ERR,
                                    [DP_KEEPER_WARNING] = APLOG_WARNING,
+                                   [DP_KEEPER_NOTICE] = APLOG_NOTICE,
                                    [DP_KEEPER_INFO] = APLOG_INFO};
     ap_log_error(APLOG_MARK, level_of[level], 0, dp_here->server, "%s", line);
 }
@@ -197,6 +198,7 @@ static apr_status_t start(dp_child *child, server_rec *s)
         .provoke = &dp_all->provoke,
         .provoke_per_s = (uint32_t)conf->provoke,
         .count = child->count,
+        .told = &dp_all->told,
         .hooks = {.loop_answer = dp_answer_loop,
                   .loop_close = dp_close_loop,
                   .loop_forget = loop_forget,

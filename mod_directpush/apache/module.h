@@ -18,6 +18,7 @@ APLOG_USE_MODULE(directpush);
  * process, before the first fork. */
 typedef struct dp_shared {
     dp_spread_rate provoke;
+    dp_keeper_told told;
     /* never written to a disk; the same after a graceful restart, so that
      * what the backend accepted stays accepted */
     uint8_t proof_key[DP_PROOF_KEY_SIZE];

@@ -36,6 +36,7 @@ static apr_status_t seat_goes(void *data)
         dp_answer_gone(seat);
     }
     seat->magic = 0;
+    ap_set_module_config(seat->c->conn_config, &directpush_module, NULL);
     return APR_SUCCESS;
 }
 

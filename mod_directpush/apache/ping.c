@@ -33,7 +33,8 @@ typedef struct ping {
     dp_time_us now_us;
     apr_bucket_brigade *body; /* as read */
     dp_ping_request asked;    /* as decoded */
-    dp_ping_params params;    /* asked and remembered, together */
+    dp_ping_params known;     /* as remembered */
+    dp_ping_params params;    /* both together; borrows from the two */
     dp_time_us proof_until_us;
 } ping;
 
@@ -98,13 +99,11 @@ static int ask_for_sync(ping *p)
                          &p->params.folders[which].id, 1, 0, "sync-please");
 }
 
-/* What the Ping leaves out counts as before. Spans point into the request's
- * memory or into params.bytes. */
+/* What the Ping leaves out counts as before. */
 static void merge_params(ping *p, dp_store_txn *t)
 {
-    dp_ping_params known;
-    dp_ping_params_get(dp_here->store, t, &p->rq->who, &known);
-    p->params = known;
+    dp_ping_params_get(dp_here->store, t, &p->rq->who, &p->known);
+    p->params = p->known;
     p->params.arrival = (uint64_t)p->now_us;
     if (p->asked.has_heartbeat) {
         p->params.heartbeat_s = p->asked.heartbeat_s;
@@ -392,6 +391,6 @@ int dp_ping_handle(request_rec *r, dp_request *rq)
         return hand_on(&p);
     }
     int rc = judge(&p);
-    dp_ping_params_free(&p.params);
+    dp_ping_params_free(&p.known);
     return rc;
 }

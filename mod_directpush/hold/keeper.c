@@ -186,6 +186,7 @@ apr_status_t dp_keeper_start(dp_keeper **out, const dp_keeper_args *args)
     DP_ASSERT(k);
     k->hooks = args->hooks;
     k->count = args->count;
+    k->told = args->told ? args->told : &k->own_told;
     snprintf(k->bus_path, sizeof(k->bus_path), "%s/%s", args->runtime_dir,
              DP_BUS_FILE_NAME);
     snprintf(k->socket_path, sizeof(k->socket_path), "%s/%s",

@@ -22,6 +22,7 @@ typedef struct dp_keeper dp_keeper;
 typedef enum dp_keeper_level {
     DP_KEEPER_ERROR,
     DP_KEEPER_WARNING,
+    DP_KEEPER_NOTICE,
     DP_KEEPER_INFO
 } dp_keeper_level;
 
@@ -40,11 +41,18 @@ typedef struct dp_keeper_hooks {
     void *ctx;
 } dp_keeper_hooks;
 
+/* What was said in the log already, shared by the children of a server, so
+ * that one cause is one line: a dp_bus_problem, an errno, a flag. */
+typedef struct dp_keeper_told {
+    _Atomic int32_t bus, link, gone, silence;
+} dp_keeper_told;
+
 typedef struct dp_keeper_args {
     const char *runtime_dir;  /* where bus and control.sock are */
     dp_spread_rate *provoke;  /* shared by all children */
     uint32_t provoke_per_s;
     dp_counter_slot *count;   /* may be NULL */
+    dp_keeper_told *told;     /* NULL: this child speaks for itself */
     dp_keeper_hooks hooks;
 } dp_keeper_args;
 

@@ -34,12 +34,17 @@ void dp_keeper_bus_release(dp_bus_handle **bus)
     }
 }
 
+/* Is this news, to whoever reads the log of all children? */
+static bool is_news(_Atomic int32_t *told, int32_t what)
+{
+    return atomic_exchange_explicit(told, what, memory_order_relaxed) != what;
+}
+
 static void tell_bus(dp_keeper *k, dp_bus_problem why)
 {
-    if (why == k->told_bus) {
+    if (!is_news(&k->told->bus, why)) {
         return;
     }
-    k->told_bus = why;
     char line[768];
     if (why == DP_BUS_OK) {
         snprintf(line, sizeof(line), "the change bus %s is there", k->bus_path);
@@ -115,19 +120,21 @@ static void lose_link(dp_keeper *k, dp_time_us now_us)
     k->retry_wait_us = was_ready ? RETRY_MIN_US : k->retry_wait_us;
     k->retry_at_us = now_us + dp_spread_jitter_us(k->retry_wait_us);
     if (was_ready) {
-        dp_keeper_say(k, DP_KEEPER_ERROR,
-                      "directpushd has gone away; phones are told to sync at "
-                      "the fallback interval until it is back");
+        if (is_news(&k->told->gone, 1)) {
+            dp_keeper_say(k, DP_KEEPER_ERROR,
+                          "directpushd has gone away; phones are told to sync "
+                          "at the fallback interval until it is back");
+        }
         k->tick_at_us = 0; /* blind from now on: look at all holds */
     }
 }
 
 static void tell_link(dp_keeper *k, int why)
 {
-    if (why == k->told_link) {
-        return;
+    if (!is_news(&k->told->link, why)
+        || atomic_load_explicit(&k->told->gone, memory_order_relaxed)) {
+        return; /* said, or it was there and has been missed already */
     }
-    k->told_link = why;
     const char *remedy =
         why == ENOENT || why == ECONNREFUSED
             ? "directpushd does not run: start it (systemctl start directpushd)"
@@ -172,12 +179,11 @@ static bool is_alive(dp_keeper *k, dp_time_us now_us)
 static void tell_silence(dp_keeper *k, bool alive)
 {
     bool is_silent = !alive && k->link.state == DP_LINK_READY;
-    if (is_silent && !k->told_silence) {
+    if (is_news(&k->told->silence, is_silent) && is_silent) {
         dp_keeper_say(k, DP_KEEPER_ERROR,
                       "directpushd gives no sign of life; phones are told to "
                       "sync at the fallback interval until it does");
     }
-    k->told_silence = is_silent;
 }
 
 bool dp_keeper_loop_tick(dp_keeper *k, dp_time_us now_us)
@@ -226,8 +232,11 @@ void dp_keeper_loop_link(dp_keeper *k, bool request_ready, bool wake_ready)
     }
     if (!was_ready && k->link.state == DP_LINK_READY) {
         k->retry_wait_us = RETRY_MIN_US;
-        k->told_link = 0;
-        dp_keeper_say(k, DP_KEEPER_INFO, "connected to directpushd");
+        is_news(&k->told->link, 0);
+        bool is_back = is_news(&k->told->gone, 0);
+        dp_keeper_say(k, is_back ? DP_KEEPER_NOTICE : DP_KEEPER_INFO,
+                      is_back ? "directpushd is back"
+                              : "connected to directpushd");
         attach(k); /* a watcher that was restarted may have made a new bus */
         ask_all(k);
         k->tick_at_us = 0;

@@ -44,9 +44,8 @@ struct dp_keeper {
     dp_time_us tick_at_us;
     dp_time_us retry_at_us;      /* next try to connect */
     dp_time_us retry_wait_us;
-    dp_bus_problem told_bus;     /* said in the log already */
-    int told_link;               /* the errno said already */
-    bool told_silence;
+    dp_keeper_told *told;        /* shared, or own_told */
+    dp_keeper_told own_told;
 
     dp_link_publisher *publisher;
 };
