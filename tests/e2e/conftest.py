@@ -38,10 +38,11 @@ def make_site(request, certificate):
     unexpected lines in the error log, crashes, a backend's traceback."""
     request.node.dp_sites = sites = []
 
-    def make(**kw):
+    def make(start=True, **kw):
         site = Site(certificate, start=False, **kw)
         sites.append(site)
-        site.start()
+        if start:
+            site.start()
         return site
     yield make
     failures = []

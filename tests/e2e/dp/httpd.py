@@ -25,6 +25,11 @@ MODULES = """authn_core authz_core authz_host authn_file auth_basic
     access_compat env setenvif headers mime alias dir filter deflate reqtimeout
     status proxy proxy_http socache_shmcb ssl rewrite unixd logio""".split()
 
+# Short heartbeats, and no waiting for company: tests that are about these set
+# them. None leaves a directive out.
+TUNE = {"DirectPushHeartbeat": "1s 3540s", "DirectPushPace": "0s",
+        "DirectPushQuiet": "0s", "DirectPushBackendLag": "0s"}
+
 _module_dir = None
 
 
@@ -84,6 +89,7 @@ class Httpd:
     @param with_module  load mod_directpush
     @param main  further lines of the main server
     @param site  further lines of every virtual host
+    @param tune  {directive: value or None}, on top of TUNE
     @param children, threads, async_factor  size of the MPM
     Timeout, KeepAliveTimeout and MaxKeepAliveRequests are Debian's unless said
     otherwise."""
@@ -93,7 +99,7 @@ class Httpd:
                  timeout=300, keepalive_timeout=5, max_keepalive=100,
                  max_per_child=0, main=(), site=(), modules=(), runtime_dir="",
                  state_dir="", tls_main=False, protocols=None,
-                 log_level="info ssl:warn", heartbeat="1s 3540s", defaults=True):
+                 log_level="info ssl:warn", tune=None, defaults=True):
         self.where = where
         self.certificate = certificate
         self.vhosts = list(vhosts)
@@ -111,7 +117,8 @@ class Httpd:
         self.tls_main = tls_main
         self.protocols = protocols
         self.log_level = log_level
-        self.heartbeat = heartbeat
+        self.tune = dict(TUNE)
+        self.tune.update(tune or {})
         self.defaults = defaults
         self.process = None
         self.tls_port = self.plain_port = self.admin_port = 0
@@ -198,8 +205,8 @@ class Httpd:
         if self.with_module and self.defaults:
             lines += ['DirectPushRuntimeDir "%s"' % self.runtime_dir,
                       'DirectPushStateDir "%s"' % self.state_dir]
-            if self.heartbeat:
-                lines.append("DirectPushHeartbeat %s" % self.heartbeat)
+            lines += ["%s %s" % pair for pair in self.tune.items()
+                      if pair[1] is not None]
         lines += self.main
         lines += ["<VirtualHost 127.0.0.1:%d>" % self.admin_port,
                   "ServerName admin.example.test"]
@@ -445,6 +452,7 @@ class Httpd:
         return out
 
     def metric(self, name):
-        """Sum over all labels of one metric."""
+        """Sum over all labels of one metric, `held` for directpush_held."""
+        name = "directpush_" + name
         return sum(v for k, v in self.metrics().items()
-                   if k == name or k.startswith(name + "{"))
+                      if k.partition("{")[0] in (name, name + "_total"))

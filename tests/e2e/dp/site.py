@@ -25,6 +25,7 @@ class Site:
                      `folders`
     @param watcher  "running", "absent" (never there), or None (no file of it)
     @param backends  how many, each with its own virtual host
+    @param mailbox  directory of a user in the watcher's pattern
     @param guid  do the Maildirs have dovecot-uidlist files
     @param httpd  False: no Apache; otherwise arguments of Httpd"""
 
@@ -32,7 +33,7 @@ class Site:
                  folders=("Drafts", "Sent", "Trash"), watcher="running",
                  watcher_conf=(), default_domain=None, backends=1,
                  with_module=True, httpd=None, backend_args=(), start=True,
-                 vhosts=None):
+                 vhosts=None, mailbox="%u"):
         self.where = temp_dir()
         self.certificate = certificate
         self.users = dict(USERS if users is None else users)
@@ -49,7 +50,7 @@ class Site:
         self.backends = []
         self.watcher_mode = watcher
         self.watcher = Watcher(
-            self.where, os.path.join(self.mail_root, "%u", "Maildir"),
+            self.where, os.path.join(self.mail_root, mailbox, "Maildir"),
             conf=watcher_conf, default_domain=default_domain)
         self.httpd = None
         for i in range(backends):
@@ -68,7 +69,8 @@ class Site:
 
     def start(self):
         for backend in self.backends:
-            backend.start()
+            if backend.process is None:
+                backend.start()
         if self.with_module and self.watcher_mode == "running":
             self.watcher.start()
         if self.httpd_args is not None:
@@ -109,6 +111,49 @@ class Site:
         assert answer.status == 1, answer
         phone.sync_until_done(*(folders or ("INBOX",)))
         return phone
+
+    # --- what most tests of the product begin with ---
+
+    def hold(self, phone, folders=("INBOX",), heartbeat=600, quiet=0.4):
+        """A Ping of this phone that is held, with nothing left to announce:
+        what Pings announce before that is synchronised, as phones do.
+        @return PendingPing"""
+        for _ in range(20):
+            ping = phone.start_ping(list(folders), heartbeat)
+            if not ping.is_answered(quiet):
+                return ping
+            answer = ping.answer()
+            assert answer.status in (2, 7), answer
+            if answer.status == 7:
+                phone.foldersync()
+            else:
+                phone.sync_until_done(*answer.folders)
+        raise AssertionError("no Ping is held; the last answer is %r" % answer)
+
+    def held_phone(self, *folders, heartbeat=600, **kw):
+        """A phone that is in step, and its held Ping.
+        @return (Phone, PendingPing)"""
+        folders = folders or ("INBOX",)
+        phone = self.synced_phone(*folders, **kw)
+        return phone, self.hold(phone, folders, heartbeat)
+
+    def in_step(self, *folders, **kw):
+        """A phone whose Pings would be held: one was, and has been ended by
+        leaving; the phone is on a new connection."""
+        phone, _ = self.held_phone(*folders, **kw)
+        held = self.held()
+        phone.hang_up()
+        wait_until(lambda: self.held() < held, "the hold is gone")
+        phone.connect()
+        return phone
+
+    def held(self):
+        """Pings that the module holds now."""
+        return self.httpd.metric("held")
+
+    def wait_held(self, n):
+        wait_until(lambda: self.held() == n,
+                   lambda: "%d held; there are %d" % (n, self.held()))
 
     def stop(self):
         """End everything; collects what went wrong in `failures`."""
