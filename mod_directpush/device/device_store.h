@@ -73,13 +73,19 @@ apr_status_t dp_store_open(dp_store **out, const char *dir, size_t map_bytes,
  */
 apr_status_t dp_store_prepare(const char *dir, unsigned uid, unsigned gid);
 
-/**
- * A store in memory, of one process. Thread-safe; readers never wait for a
- * writer, and see one state until they end. `entries_max` bounds it; beyond,
- * put says APR_ENOSPC.
- */
+/** A store in memory, of one process. Thread-safe; readers never wait for a
+ *  writer, and see one state until they end. */
 apr_status_t dp_store_ram_open(dp_store **out);
-apr_status_t dp_store_ram_open_bounded(dp_store **out, size_t entries_max);
+
+/**
+ * The same as a stand-in.
+ * @param entries_max bounds it; beyond, put says APR_ENOSPC
+ * @param is_one_of_many others see part of the traffic: folders (`m`) are not
+ *        kept, since one that was renamed elsewhere would be *wrong*; marks
+ *        are at worst too old
+ */
+apr_status_t dp_store_ram_open_bounded(dp_store **out, size_t entries_max,
+                                       bool is_one_of_many);
 
 /** Where trouble with the store is told, once per cause and process: one line
  *  for the administrator. NULL: nowhere. Set before anything is opened. */

@@ -156,6 +156,20 @@ apr_status_t dp_folder_map_learn(dp_store *s, dp_store_txn *t,
                                            key_hash));
 }
 
+bool dp_folder_map_type(dp_store *s, dp_store_txn *t, const dp_who *who,
+                        dp_span id, unsigned *out)
+{
+    dp_store_use u;
+    dp_folder_record r;
+    if (dp_store_enter(&u, s, t, false) != APR_SUCCESS) {
+        return false;
+    }
+    bool is_there = dp_folder_record_read(&u, who, id, &r);
+    *out = is_there ? r.fixed.type : 0;
+    dp_store_leave(&u, APR_SUCCESS);
+    return is_there;
+}
+
 apr_status_t dp_folder_map_set(dp_store *s, dp_store_txn *t,
                                const dp_who *who, dp_span id, dp_span parent,
                                dp_span name, unsigned type)

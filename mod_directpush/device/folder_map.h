@@ -75,6 +75,9 @@ apr_status_t dp_folder_map_set(dp_store *s, dp_store_txn *t,
                                dp_span name, unsigned type);
 apr_status_t dp_folder_map_del(dp_store *s, dp_store_txn *t,
                                const dp_who *who, dp_span id);
+/** The type of a folder of the map. @return false when it is not there */
+bool dp_folder_map_type(dp_store *s, dp_store_txn *t, const dp_who *who,
+                        dp_span id, unsigned *out);
 /** The same as set, noting the hierarchy key that taught it. */
 apr_status_t dp_folder_map_learn(dp_store *s, dp_store_txn *t,
                                  const dp_who *who, dp_span id, dp_span parent,

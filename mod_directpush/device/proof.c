@@ -158,10 +158,9 @@ apr_status_t dp_proof_put(dp_store *s, dp_store_txn *t,
     if (dp_store_get(&u, &key, &value) != APR_SUCCESS) {
         rv = make_room(&u, who);
     }
-    else if (unpack(value, &r) && r.fixed.at_us <= now_us + RENEW_AFTER_US
-             && now_us < r.fixed.at_us + RENEW_AFTER_US
+    else if (unpack(value, &r) && now_us < r.fixed.at_us + RENEW_AFTER_US
              && dp_span_is(r.user, who->user)) {
-        return dp_store_leave(&u, APR_SUCCESS);
+        return dp_store_leave(&u, APR_SUCCESS); /* as new, or newer */
     }
     if (rv == APR_SUCCESS) {
         rv = write_proof(&u, &key, who, now_us);

@@ -29,6 +29,9 @@
 
 #define MAP_MIN ((uint64_t)1 << 20)
 
+/* Records of the stand-in: some 10,000 phones, 50 MB in each child. */
+#define STAND_IN_MAX 200000
+
 bool dp_store_boot_id(uint8_t out[16])
 {
     char text[64] = "";
@@ -256,7 +259,7 @@ apr_status_t dp_store_open_in(dp_store **out, const char *dir,
              "until it ends, so phones sync more often than they need",
              dir, mdb_strerror(rc));
     *out_why = why;
-    return dp_store_ram_open(out);
+    return dp_store_ram_open_bounded(out, STAND_IN_MAX, true);
 }
 
 apr_status_t dp_store_open(dp_store **out, const char *dir, size_t map_bytes,

@@ -37,7 +37,7 @@ typedef struct dp_learn_upload {
     dp_topic_name topic;
     bool is_new;     /* items were added, else flags or deletions */
     dp_span id;      /* the collection */
-    uint64_t mark;   /* the provisional mark that it got, or 0 */
+    uint64_t mark;   /* seq of the provisional mark that it got, or 0 */
 } dp_learn_upload;
 
 /* The outcome. Lists belong to the exchange. */
@@ -57,6 +57,11 @@ typedef struct dp_learned {
     size_t uploads_n;
     unsigned passed_status; /* of a passed Ping; 0 otherwise */
 } dp_learned;
+
+/* What a request can make an exchange hold, whatever it sends and whatever
+ * compression it uses: two inflaters of 44 KiB, 512 collections of at most
+ * 320 bytes, a Ping's body of 64 KiB, two parsers of 3 KiB: below 512 KiB. What
+ * a *backend* says of folders is bounded apart: 10,000 of them, 4 MiB. */
 
 /**
  * A request is about to be forwarded: reads the bus's head *now* (3.1).
@@ -92,7 +97,8 @@ void dp_exchange_conclude(dp_exchange *x, bool is_whole, dp_time_us now_us,
 /**
  * An upload was published as `seq`, and before it the topic stood at `prev`:
  * moves the device's own provisional and firm mark to seq where prev <= it
- * (design.md 6.4).
+ * (design.md 6.4), and where vouching has not begun anew since: what came
+ * before watched_from nobody has seen.
  */
 void dp_exchange_published(dp_exchange *x, const dp_learn_upload *u,
                            uint64_t seq, uint64_t prev);

@@ -1,0 +1,146 @@
+/* learn_marks: what the end of a Sync does to one collection's state.
+ *
+ * Pure: a state and the news go in, a state comes out. The rules are those of
+ * design.md 3.1 to 3.3 and 6.6, and of eas-protocol 4.6; they are modelled in
+ * tests/model. First what the request's SyncKey says about the marks of before,
+ * then what its response is worth.
+ */
+#include "observe/learn_private.h"
+
+static const dp_mark no_mark;
+
+static void forget_marks(dp_coll_state *st)
+{
+    st->mark = no_mark;
+    st->prov = no_mark;
+    st->prov_token = 0;
+    st->prov_old_key = 0;
+    st->prov_new_key = 0;
+}
+
+static void bind_keys(dp_coll_state *st, uint64_t old_key, uint64_t new_key)
+{
+    st->prov_old_key = old_key;
+    st->prov_new_key = new_key == old_key ? 0 : new_key;
+}
+
+static void withdraw(dp_coll_state *st, uint64_t key)
+{
+    st->prov = no_mark;
+    st->prov_token = 0;
+    bind_keys(st, key, 0); /* `mark` is of the state that it went back to */
+}
+
+/* The device holds `key`. Does what we believe of it fit? */
+static void match_key(dp_coll_state *st, uint64_t key, bool is_zero)
+{
+    bool is_old = key && key == st->prov_old_key;
+    bool is_new = key && key == st->prov_new_key;
+    if (is_zero || (!is_old && !is_new)) {
+        forget_marks(st); /* starts over, or is where we never saw it */
+    }
+    else if (st->prov.instance && is_new) {
+        dp_coll_state_deliver(st, st->prov_token);
+    }
+    else if (st->prov.instance) {
+        withdraw(st, key); /* lost; or the keys are one: no telling */
+    }
+}
+
+static bool is_newer(dp_mark a, dp_mark than)
+{
+    return a.instance && (a.instance != than.instance || a.seq > than.seq);
+}
+
+/* The mark's seq in the line of files that the Sync began in, or 0. It may be
+ * above `start`: an upload of the device has moved it. */
+static uint64_t seq_of(dp_mark m, const dp_mark_news *news)
+{
+    return m.instance == news->start.instance ? m.seq : 0;
+}
+
+/* Published so shortly before the request went out that the backend may not
+ * have shown it yet (3.3). */
+static bool is_lagging(const dp_coll_state *st, const dp_mark_news *news)
+{
+    return news->is_vouched && !news->has_brought
+           && news->changed > seq_of(st->mark, news)
+           && news->changed <= news->start.seq
+           && news->began_us - news->changed_at_us < news->backend_lag_us;
+}
+
+/* Announced, completed, and neither items nor a mark: twice in a row is what
+ * some phones take for a broken server (6.6). */
+static void count_useless(dp_coll_state *st, const dp_mark_news *news,
+                          bool was_announced)
+{
+    if (!was_announced || !is_newer(news->start, st->mark)) {
+        return;
+    }
+    if (++st->useless_n >= 2) {
+        st->mark = news->start;
+        st->useless_n = 0;
+    }
+}
+
+/* Items are on their way: the mark is provisional. One that was ahead of what
+ * has just come down was wrong, and does not serve meanwhile. */
+static void take_provisional(dp_coll_state *st, const dp_mark_news *news)
+{
+    if (news->is_vouched && news->changed <= seq_of(st->mark, news)) {
+        st->mark = no_mark;
+    }
+    st->prov = news->start;
+    st->prov_token = news->token;
+    st->useless_n = 0;
+}
+
+/* @return true when a provisional mark was made */
+static bool complete(dp_coll_state *st, const dp_mark_news *news)
+{
+    bool was_announced = st->announced_n > 0;
+    st->synced_at_us = news->now_us;
+    st->announced_n = 0;
+    st->lag_until_us = 0;
+    if (is_lagging(st, news)) {
+        st->lag_until_us = news->changed_at_us + news->backend_lag_us;
+        st->announced_seq = news->newest; /* once more, when it is due */
+        return false;
+    }
+    if (news->has_brought) {
+        if (!news->start.instance) {
+            st->useless_n = 0;
+            return false;
+        }
+        take_provisional(st, news);
+        return true;
+    }
+    if (news->has_commands) { /* then many backends keep theirs back (4.4) */
+        count_useless(st, news, was_announced);
+    }
+    else {
+        st->useless_n = 0;
+        if (is_newer(news->start, st->mark)) {
+            /* Nothing to lose on the way: firm at once. */
+            st->mark = news->start;
+        }
+    }
+    return false;
+}
+
+bool dp_learn_marks(dp_coll_state *st, const dp_mark_news *news)
+{
+    bool is_provisional = false;
+    match_key(st, news->key_hash, news->key_is_zero);
+    if (news->is_gone) {
+        forget_marks(st);
+    }
+    if (news->is_answered) {
+        if (news->is_completed) {
+            is_provisional = complete(st, news);
+        }
+        bind_keys(st, news->key_is_zero ? 0 : news->key_hash,
+                  news->new_key_hash);
+    }
+    return is_provisional;
+}
