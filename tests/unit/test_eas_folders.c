@@ -188,6 +188,11 @@ static void a_folder_under_the_root_of_a_foldersync_is_nothing(void **state)
 {
     assert_hex("03016a00 0007 56 48 0361 00 01 4a 0332 00 01 01",
                "FolderSync status=0 key= n=0 odd=0 whole=1 bad=0");
+    assert_hex(
+        "03016a00 0007 56 48 0361 00 01 4a 0332 00 01 4e 4f 47 034e 00 01 "
+        "01 01 01",
+        "[A  in  'N' type=0 odd=1]\n"
+        "FolderSync status=0 key= n=1 odd=0 whole=1 bad=0");
 }
 
 static void a_status_within_a_change_is_not_that_of_the_whole(void **state)

@@ -226,10 +226,10 @@ static void each_collection_begins_anew(void **state)
         wire_unhex("03016a00 45 5c"
                    "4f 50 0345 00 01 4b 0330 00 01 52 0361 00 01 5e 0330 00 01"
                    "   53 0331 00 01 56 47 01 47 01 01 01"
-                   "4f 4b 0339 00 01 52 0362 00 01 01"
+                   "4f 4b 0330 00 01 52 0362 00 01 01"
                    "01 01"),
         "[id=a class=E key=0 zero=1 get=1 moves=0 cmds=2,0,0,0 odd=0]"
-        "[id=b class= key=9 zero=0 get=1 moves=1 cmds=0,0,0,0 odd=0]"
+        "[id=b class= key=0 zero=1 get=0 moves=1 cmds=0,0,0,0 odd=0]"
         "n=2 partial=0 wait=0 heartbeat=0 whole=1 bad=0");
 }
 
