@@ -1,0 +1,333 @@
+/* learn_marks: what the end of a Sync does to one collection's state. */
+#include "test_device_support.h"
+
+#include <string.h>
+
+#include "observe/learn_private.h"
+
+#define K0 0u
+#define K1 11u
+#define K2 12u
+#define K3 13u
+
+static const uint64_t instance = 77;
+
+static dp_mark at(uint64_t seq)
+{
+    return (dp_mark){instance, seq};
+}
+
+/* A completed Sync that began when the bus stood at `seq`. */
+static dp_mark_news done(uint64_t key, uint64_t new_key, uint64_t seq)
+{
+    return (dp_mark_news){.key_hash = key,
+                          .new_key_hash = new_key,
+                          .is_answered = true,
+                          .is_completed = true,
+                          .start = at(seq),
+                          .began_us = 100 * DP_SECOND_US,
+                          .now_us = 101 * DP_SECOND_US,
+                          .backend_lag_us = 2 * DP_SECOND_US,
+                          .token = seq + 1000};
+}
+
+static dp_mark_news brought(uint64_t key, uint64_t new_key, uint64_t seq)
+{
+    dp_mark_news n = done(key, new_key, seq);
+    n.has_brought = true;
+    return n;
+}
+
+static dp_coll_state state_with(uint64_t seq, uint64_t key)
+{
+    return (dp_coll_state){.mark = at(seq), .prov_old_key = key};
+}
+
+static void a_sync_that_brings_nothing_makes_a_firm_mark(void **state)
+{
+    dp_coll_state st = {.announced_n = 1};
+    dp_mark_news n = done(K1, 0, 50);
+    assert_false(dp_learn_marks(&st, &n));
+    assert_int_equal(st.mark.seq, 50);
+    assert_int_equal(st.mark.instance, instance);
+    assert_int_equal(st.prov.instance, 0);
+    assert_int_equal(st.announced_n, 0);
+    assert_int_equal(st.synced_at_us, n.now_us);
+}
+
+static void items_on_their_way_make_a_provisional_one(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = brought(K1, K2, 50);
+    assert_true(dp_learn_marks(&st, &n));
+    assert_int_equal(st.mark.seq, 20);
+    assert_int_equal(st.prov.seq, 50);
+    assert_int_equal(st.prov_token, 1050);
+}
+
+static void the_next_key_confirms_a_provisional_mark(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = brought(K1, K2, 50);
+    dp_learn_marks(&st, &n);
+    n = (dp_mark_news){.key_hash = K2, .start = at(60)}; /* no answer yet */
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 50);
+    assert_int_equal(st.prov.instance, 0);
+}
+
+static void the_old_key_withdraws_it(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = brought(K1, K2, 50);
+    dp_learn_marks(&st, &n);
+    n = (dp_mark_news){.key_hash = K1, .start = at(60)};
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 20);
+    assert_int_equal(st.prov.instance, 0);
+    assert_false(dp_coll_state_deliver(&st, 1050));
+    assert_int_equal(st.mark.seq, 20);
+}
+
+static void a_device_that_goes_back_after_delivery_loses_the_mark(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = brought(K1, K2, 50);
+    dp_learn_marks(&st, &n);
+    assert_true(dp_coll_state_deliver(&st, 1050));
+    assert_int_equal(st.mark.seq, 50);
+    n = (dp_mark_news){.key_hash = K1, .start = at(60)};
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.instance, 0);
+}
+
+static void a_key_that_we_never_saw_voids_all(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = brought(K1, K2, 50);
+    dp_learn_marks(&st, &n);
+    n = (dp_mark_news){.key_hash = K3, .start = at(60)};
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.instance, 0);
+    assert_int_equal(st.prov.instance, 0);
+}
+
+static void either_key_of_a_sync_that_brought_nothing_is_good(void **state)
+{
+    dp_coll_state st = {.announced_n = 0};
+    dp_mark_news n = done(K1, K2, 50);
+    dp_learn_marks(&st, &n);
+    dp_coll_state lost = st, arrived = st;
+    n = (dp_mark_news){.key_hash = K1};
+    dp_learn_marks(&lost, &n);
+    assert_int_equal(lost.mark.seq, 50);
+    n = (dp_mark_news){.key_hash = K2};
+    dp_learn_marks(&arrived, &n);
+    assert_int_equal(arrived.mark.seq, 50);
+}
+
+static void items_under_an_unchanged_key_are_never_confirmed_by_it(
+    void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = brought(K1, K1, 50);
+    dp_learn_marks(&st, &n);
+    n = (dp_mark_news){.key_hash = K1};
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 20);
+    assert_int_equal(st.prov.instance, 0);
+}
+
+static void priming_starts_over(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = done(K0, K1, 50);
+    n.key_is_zero = true;
+    n.is_completed = false;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.instance, 0);
+    assert_int_equal(st.synced_at_us, 0);
+    n = brought(K1, K2, 60);
+    assert_true(dp_learn_marks(&st, &n));
+    n = done(K2, K2, 70);
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 70);
+}
+
+static void more_available_leaves_the_mark(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    st.announced_n = 1;
+    dp_mark_news n = brought(K1, K2, 50);
+    n.is_completed = false;
+    assert_false(dp_learn_marks(&st, &n));
+    assert_int_equal(st.mark.seq, 20);
+    assert_int_equal(st.announced_n, 1);
+    /* and both keys are good for it */
+    n = brought(K2, K3, 51);
+    assert_true(dp_learn_marks(&st, &n));
+    assert_int_equal(st.mark.seq, 20);
+}
+
+static void an_invalid_key_voids_the_mark(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = {.key_hash = K1, .is_gone = true, .start = at(50)};
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.instance, 0);
+}
+
+static void marks_never_go_back_in_one_line_of_files(void **state)
+{
+    dp_coll_state st = state_with(60, K1);
+    dp_mark_news n = done(K1, 0, 50); /* began before the one that ended */
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 60);
+}
+
+static void a_mark_of_another_boot_gives_way(void **state)
+{
+    dp_coll_state st = state_with(60, K1);
+    st.mark.instance = 1;
+    dp_mark_news n = done(K1, 0, 50);
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 50);
+    assert_int_equal(st.mark.instance, instance);
+}
+
+static void without_a_bus_marks_are_left_but_the_sync_counts(void **state)
+{
+    dp_coll_state st = state_with(60, K1);
+    dp_mark_news n = brought(K1, K2, 0);
+    n.start = (dp_mark){0, 0};
+    assert_false(dp_learn_marks(&st, &n));
+    assert_int_equal(st.mark.seq, 60);
+    assert_int_equal(st.synced_at_us, n.now_us);
+}
+
+static void a_lagging_backend_leaves_the_mark_once(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = done(K1, 0, 50);
+    n.is_vouched = true;
+    n.changed = n.newest = 45;
+    n.changed_at_us = n.began_us - DP_SECOND_US;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 20);
+    assert_int_equal(st.lag_until_us, n.changed_at_us + 2 * DP_SECOND_US);
+    assert_int_equal(st.announced_seq, 45);
+    assert_int_equal(st.announced_n, 0);
+    n.began_us = st.lag_until_us; /* old enough now */
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 50);
+    assert_int_equal(st.lag_until_us, 0);
+}
+
+static void a_change_after_the_start_is_no_lag(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = done(K1, 0, 50);
+    n.is_vouched = true;
+    n.changed = n.newest = 55;
+    n.changed_at_us = n.began_us;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 50); /* dirty by itself: 55 > 50 */
+    assert_int_equal(st.lag_until_us, 0);
+}
+
+static void commands_of_the_client_prove_no_currency(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = done(K1, K2, 50);
+    n.has_commands = true;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 20);
+    assert_int_equal(st.synced_at_us, n.now_us);
+    /* the next one finds the mark still good */
+    n = (dp_mark_news){.key_hash = K2};
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 20);
+}
+
+static void two_useless_announcements_in_a_row_move_the_mark(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = done(K1, 0, 50);
+    n.has_commands = true;
+    st.announced_n = 1;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.useless_n, 1);
+    assert_int_equal(st.mark.seq, 20);
+    st.announced_n = 1;
+    n.start.seq = 55;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 55); /* of the second's start */
+    assert_int_equal(st.useless_n, 0);
+}
+
+static void syncs_that_nobody_asked_for_do_not_count_as_useless(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = done(K1, 0, 50);
+    n.has_commands = true;
+    for (int i = 0; i < 5; i++) {
+        dp_learn_marks(&st, &n);
+    }
+    assert_int_equal(st.useless_n, 0);
+    assert_int_equal(st.mark.seq, 20);
+}
+
+static void something_useful_in_between_begins_the_count_anew(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = done(K1, 0, 50);
+    n.has_commands = true;
+    st.announced_n = 1;
+    dp_learn_marks(&st, &n);
+    dp_mark_news items = brought(K1, K2, 52);
+    dp_learn_marks(&st, &items);
+    assert_int_equal(st.useless_n, 0);
+}
+
+static void a_mark_ahead_of_what_comes_down_does_not_serve(void **state)
+{
+    dp_coll_state st = state_with(40, K1);
+    dp_mark_news n = brought(K1, K2, 50);
+    n.is_vouched = true;
+    n.changed = n.newest = 30; /* the mark said that the device has this */
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.instance, 0);
+    assert_true(dp_coll_state_deliver(&st, n.token));
+    assert_int_equal(st.mark.seq, 50);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sync_that_brings_nothing_makes_a_firm_mark),
+        cmocka_unit_test(items_on_their_way_make_a_provisional_one),
+        cmocka_unit_test(the_next_key_confirms_a_provisional_mark),
+        cmocka_unit_test(the_old_key_withdraws_it),
+        cmocka_unit_test(
+            a_device_that_goes_back_after_delivery_loses_the_mark),
+        cmocka_unit_test(a_key_that_we_never_saw_voids_all),
+        cmocka_unit_test(either_key_of_a_sync_that_brought_nothing_is_good),
+        cmocka_unit_test(
+            items_under_an_unchanged_key_are_never_confirmed_by_it),
+        cmocka_unit_test(priming_starts_over),
+        cmocka_unit_test(more_available_leaves_the_mark),
+        cmocka_unit_test(an_invalid_key_voids_the_mark),
+        cmocka_unit_test(marks_never_go_back_in_one_line_of_files),
+        cmocka_unit_test(a_mark_of_another_boot_gives_way),
+        cmocka_unit_test(without_a_bus_marks_are_left_but_the_sync_counts),
+        cmocka_unit_test(a_lagging_backend_leaves_the_mark_once),
+        cmocka_unit_test(a_change_after_the_start_is_no_lag),
+        cmocka_unit_test(commands_of_the_client_prove_no_currency),
+        cmocka_unit_test(two_useless_announcements_in_a_row_move_the_mark),
+        cmocka_unit_test(
+            syncs_that_nobody_asked_for_do_not_count_as_useless),
+        cmocka_unit_test(something_useful_in_between_begins_the_count_anew),
+        cmocka_unit_test(a_mark_ahead_of_what_comes_down_does_not_serve),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
