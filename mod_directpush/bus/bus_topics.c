@@ -209,6 +209,26 @@ void dp_bus_topic_drop(dp_bus_writer *w, dp_bus_ref ref)
     dp_bus_slot_clear(w, ref.slot);
 }
 
+void dp_bus_sweep(dp_bus_writer *w,
+                  bool (*keep)(void *ctx, dp_bus_ref ref, uint32_t flags),
+                  void *ctx)
+{
+    for (uint32_t slot = 0; slot < w->map.topic_cap; slot++) {
+        dp_bus_topic *t = &w->topics[slot];
+        dp_bus_ref ref = {slot, DP_BUS_OWN(t->gen)};
+        uint32_t flags = DP_BUS_OWN(t->flags);
+        if (!is_key(t->key) || keep(ctx, ref, flags)) {
+            continue;
+        }
+        if (flags & DP_BUS_TOPIC_ALIAS) {
+            dp_bus_slot_clear(w, slot);
+        }
+        else {
+            dp_bus_topic_drop(w, ref);
+        }
+    }
+}
+
 static void raise_to(uint64_t *to, uint64_t seq)
 {
     if (seq != DP_BUS_UNWATCHED && seq > *to) {

@@ -86,6 +86,14 @@ void dp_bus_vouch_again(dp_bus_writer *w, dp_bus_ref ref,
 /** Stop vouching: watched_from := UNWATCHED, published. */
 void dp_bus_unvouch(dp_bus_writer *w, dp_bus_ref ref);
 
+/**
+ * Drop every topic and alias that `keep` says false of: what an earlier writer
+ * left and nobody claims. `flags` as in the slot.
+ */
+void dp_bus_sweep(dp_bus_writer *w,
+                  bool (*keep)(void *ctx, dp_bus_ref ref, uint32_t flags),
+                  void *ctx);
+
 /** Note that somebody asked for it. Not a change. */
 void dp_bus_renewed(dp_bus_writer *w, dp_bus_ref ref, dp_time_us now_us);
 

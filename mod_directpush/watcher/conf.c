@@ -1,0 +1,294 @@
+#include "watcher/conf.h"
+
+#include <confuse.h>
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/dp_check.h"
+#include "watcher/maildir_path.h"
+
+/* libconfuse reports through callbacks without a context. */
+static char *problem_at;
+static size_t problem_cap;
+
+static void keep_problem(cfg_t *cfg, const char *format, va_list args)
+{
+    char text[512];
+    if (!problem_at || *problem_at) {
+        return; /* the first one is the cause of the others */
+    }
+    vsnprintf(text, sizeof(text), format, args);
+    snprintf(problem_at, problem_cap, "%s:%d: %s",
+             cfg && cfg->filename ? cfg->filename : "?", cfg ? cfg->line : 0,
+             text);
+}
+
+static int expect_positive(cfg_t *cfg, cfg_opt_t *opt)
+{
+    long value = cfg_opt_getnint(opt, cfg_opt_size(opt) - 1);
+    if (value < 1 || value > 1000000000) {
+        cfg_error(cfg, "%s = %ld: expected a number from 1 to 1000000000",
+                  cfg_opt_name(opt), value);
+        return -1;
+    }
+    return 0;
+}
+
+static int expect_power(cfg_t *cfg, cfg_opt_t *opt)
+{
+    long value = cfg_opt_getnint(opt, cfg_opt_size(opt) - 1);
+    if (value < 64 || value > 1 << 24 || (value & (value - 1)) != 0) {
+        cfg_error(cfg,
+                  "%s = %ld: expected a power of two from 64 to 16777216",
+                  cfg_opt_name(opt), value);
+        return -1;
+    }
+    return 0;
+}
+
+static int expect_absolute(cfg_t *cfg, cfg_opt_t *opt)
+{
+    const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+    if (!value || value[0] != '/') {
+        cfg_error(cfg, "%s = \"%s\": expected an absolute path",
+                  cfg_opt_name(opt), value ? value : "");
+        return -1;
+    }
+    return 0;
+}
+
+static int expect_template(cfg_t *cfg, cfg_opt_t *opt)
+{
+    const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+    const char *why = dp_maildir_template_problem(value ? value : "");
+    if (why) {
+        cfg_error(cfg, "%s = \"%s\": expected %s", cfg_opt_name(opt),
+                  value ? value : "", why);
+        return -1;
+    }
+    return 0;
+}
+
+static int expect_group(cfg_t *cfg, cfg_opt_t *opt)
+{
+    const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+    if (!value || !getgrnam(value)) {
+        cfg_error(cfg, "%s = \"%s\": expected the name of a group that exists",
+                  cfg_opt_name(opt), value ? value : "");
+        return -1;
+    }
+    return 0;
+}
+
+static const struct {
+    const char *word;
+    dp_log_level level;
+} levels[] = {
+    {"error", DP_LOG_ERROR}, {"warn", DP_LOG_WARN},   {"notice", DP_LOG_NOTICE},
+    {"info", DP_LOG_INFO},   {"debug", DP_LOG_DEBUG},
+};
+
+#define LEVELS_N (sizeof(levels) / sizeof(levels[0]))
+
+static int level_index(const char *word)
+{
+    for (size_t i = 0; word && i < LEVELS_N; i++) {
+        if (strcmp(word, levels[i].word) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static int expect_level(cfg_t *cfg, cfg_opt_t *opt)
+{
+    const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+    if (level_index(value) < 0) {
+        cfg_error(cfg,
+                  "%s = \"%s\": expected error, warn, notice, info or debug",
+                  cfg_opt_name(opt), value ? value : "");
+        return -1;
+    }
+    return 0;
+}
+
+static int expect_network(cfg_t *cfg, cfg_opt_t *opt)
+{
+    const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+    if (!value || (strcmp(value, "poll") && strcmp(value, "refuse"))) {
+        cfg_error(cfg, "%s = \"%s\": expected poll or refuse",
+                  cfg_opt_name(opt), value ? value : "");
+        return -1;
+    }
+    return 0;
+}
+
+static int expect_watch(cfg_t *cfg, cfg_opt_t *opt)
+{
+    const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+    if (!value || (strcmp(value, "inotify") && strcmp(value, "poll"))) {
+        cfg_error(cfg, "%s = \"%s\": expected inotify or poll",
+                  cfg_opt_name(opt), value ? value : "");
+        return -1;
+    }
+    return 0;
+}
+
+static void set_checks(cfg_t *cfg)
+{
+    cfg_set_validate_func(cfg, "runtime_dir", expect_absolute);
+    cfg_set_validate_func(cfg, "state_dir", expect_absolute);
+    cfg_set_validate_func(cfg, "group", expect_group);
+    cfg_set_validate_func(cfg, "topics", expect_power);
+    cfg_set_validate_func(cfg, "journal", expect_power);
+    cfg_set_validate_func(cfg, "user_topics", expect_positive);
+    cfg_set_validate_func(cfg, "connections", expect_positive);
+    cfg_set_validate_func(cfg, "log_level", expect_level);
+    cfg_set_validate_func(cfg, "maildir|path", expect_template);
+    cfg_set_validate_func(cfg, "maildir|poll_interval", expect_positive);
+    cfg_set_validate_func(cfg, "maildir|network", expect_network);
+    cfg_set_validate_func(cfg, "maildir|watch", expect_watch);
+}
+
+static char *copy_of(const char *text)
+{
+    if (!text || !*text) {
+        return NULL;
+    }
+    char *copy = strdup(text);
+    DP_ASSERT(copy);
+    return copy;
+}
+
+static gid_t gid_of(const char *name)
+{
+    const struct group *g = name ? getgrnam(name) : NULL;
+    return g ? g->gr_gid : (gid_t)-1;
+}
+
+static void lower(char *text)
+{
+    for (; text && *text; text++) {
+        *text = (char)tolower((unsigned char)*text);
+    }
+}
+
+static void take_maildir(dp_conf *conf, cfg_t *cfg)
+{
+    dp_conf_maildir *m = &conf->maildir;
+    m->is_on = true;
+    m->path = copy_of(cfg_getstr(cfg, "path"));
+    m->poll_us = cfg_getint(cfg, "poll_interval") * DP_SECOND_US;
+    m->network = strcmp(cfg_getstr(cfg, "network"), "poll") == 0
+                     ? DP_CONF_NETWORK_POLL
+                     : DP_CONF_NETWORK_REFUSE;
+    m->is_polled = strcmp(cfg_getstr(cfg, "watch"), "poll") == 0;
+}
+
+static dp_conf *take(const char *file, cfg_t *cfg)
+{
+    dp_conf *conf = calloc(1, sizeof(*conf));
+    DP_ASSERT(conf);
+    conf->file = copy_of(file);
+    conf->runtime_dir = copy_of(cfg_getstr(cfg, "runtime_dir"));
+    conf->state_dir = copy_of(cfg_getstr(cfg, "state_dir"));
+    conf->group = copy_of(cfg_getstr(cfg, "group"));
+    conf->gid = gid_of(conf->group);
+    conf->default_domain = copy_of(cfg_getstr(cfg, "default_domain"));
+    lower(conf->default_domain);
+    conf->topics = (uint32_t)cfg_getint(cfg, "topics");
+    conf->journal = (uint32_t)cfg_getint(cfg, "journal");
+    conf->user_topics = (uint32_t)cfg_getint(cfg, "user_topics");
+    conf->connections = (uint32_t)cfg_getint(cfg, "connections");
+    conf->log_level = levels[level_index(cfg_getstr(cfg, "log_level"))].level;
+    if (cfg_size(cfg, "maildir") > 0) {
+        take_maildir(conf, cfg_getsec(cfg, "maildir"));
+    }
+    return conf;
+}
+
+/* What no single value can tell. @return false after telling */
+static bool check_whole(const dp_conf *conf, char *problem, size_t cap)
+{
+    if (conf->maildir.is_on && !conf->maildir.path) {
+        snprintf(problem, cap,
+                 "%s:0: maildir: expected path = \"...\" in it, like "
+                 "\"/var/mail/%%d/%%n/Maildir\"",
+                 conf->file);
+        return false;
+    }
+    return true;
+}
+
+dp_conf *dp_conf_read(const char *file, char *problem, size_t cap)
+{
+    cfg_opt_t maildir[] = {
+        CFG_STR("path", NULL, CFGF_NONE),
+        CFG_INT("poll_interval", 60, CFGF_NONE),
+        CFG_STR("network", "poll", CFGF_NONE),
+        CFG_STR("watch", "inotify", CFGF_NONE),
+        CFG_END(),
+    };
+    cfg_opt_t options[] = {
+        CFG_STR("runtime_dir", "/run/directpush", CFGF_NONE),
+        CFG_STR("state_dir", "/var/lib/directpush/watcher", CFGF_NONE),
+        CFG_STR("group", NULL, CFGF_NONE),
+        CFG_STR("default_domain", NULL, CFGF_NONE),
+        CFG_INT("topics", 65536, CFGF_NONE),
+        CFG_INT("journal", 65536, CFGF_NONE),
+        CFG_INT("user_topics", 300, CFGF_NONE),
+        CFG_INT("connections", 1024, CFGF_NONE),
+        CFG_STR("log_level", "info", CFGF_NONE),
+        CFG_SEC("maildir", maildir, CFGF_MULTI),
+        CFG_END(),
+    };
+    dp_conf *conf = NULL;
+    problem[0] = '\0';
+    problem_at = problem;
+    problem_cap = cap;
+    cfg_t *cfg = cfg_init(options, CFGF_NONE);
+    DP_ASSERT(cfg);
+    cfg_set_error_function(cfg, keep_problem);
+    set_checks(cfg);
+    int rv = cfg_parse(cfg, file);
+    if (rv == CFG_SUCCESS && cfg_size(cfg, "maildir") > 1) {
+        snprintf(problem, cap, "%s:%d: expected one maildir section", file,
+                 cfg_getnsec(cfg, "maildir", 1)->line);
+    }
+    else if (rv == CFG_FILE_ERROR) {
+        snprintf(problem, cap, "%s:0: expected a readable file: %s", file,
+                 strerror(errno));
+    }
+    else if (rv == CFG_PARSE_ERROR && !*problem) {
+        snprintf(problem, cap, "%s:0: expected name = value", file);
+    }
+    else if (rv == CFG_SUCCESS) {
+        conf = take(file, cfg);
+        if (!check_whole(conf, problem, cap)) {
+            dp_conf_free(&conf);
+        }
+    }
+    cfg_free(cfg);
+    problem_at = NULL;
+    return conf;
+}
+
+void dp_conf_free(dp_conf **pconf)
+{
+    dp_conf *conf = *pconf;
+    if (conf) {
+        free(conf->file);
+        free(conf->runtime_dir);
+        free(conf->state_dir);
+        free(conf->group);
+        free(conf->default_domain);
+        free(conf->maildir.path);
+        free(conf);
+        *pconf = NULL;
+    }
+}

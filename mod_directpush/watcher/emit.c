@@ -1,0 +1,279 @@
+#include "watcher/emit.h"
+
+#include <stdlib.h>
+
+#include "bus/topic_name.h"
+#include "watcher/log.h"
+#include "watcher/source.h"
+
+/* Cursors are only needed after a restart: what is younger than this when the
+ * process is killed is published once more. */
+#define STORE_AFTER_US DP_SECOND_US
+
+#define SOURCES_MAX 8
+
+struct dp_emit {
+    dp_loop *loop;
+    dp_bus_writer *bus;
+    dp_wants *wants;
+    dp_state *state;
+    dp_emit_hooks hooks;
+    dp_emit_counts counts;
+    dp_link_node changed;
+    dp_link_node dirty;
+    dp_link_node gone;
+    dp_loop_timer store;
+    bool is_storing;
+    uint64_t told_head; /* readers were woken for all up to it */
+};
+
+#define WANT_AT(node, member)                                                  \
+    ((dp_want *)(void *)((char *)(node)-offsetof(dp_want, member)))
+
+static void store_due(void *ctx)
+{
+    dp_emit_store(ctx);
+}
+
+dp_emit *dp_emit_new(dp_loop *loop, dp_bus_writer *bus, dp_wants *wants,
+                     dp_state *state)
+{
+    dp_emit *e = calloc(1, sizeof(*e));
+    DP_ASSERT(e);
+    e->loop = loop;
+    e->bus = bus;
+    e->wants = wants;
+    e->state = state;
+    e->store = (dp_loop_timer){.due = store_due, .ctx = e};
+    e->told_head = dp_bus_head(dp_bus_writer_map(bus));
+    dp_list_init(&e->changed);
+    dp_list_init(&e->dirty);
+    dp_list_init(&e->gone);
+    return e;
+}
+
+void dp_emit_free(dp_emit **e)
+{
+    if (*e) {
+        dp_loop_cancel((*e)->loop, &(*e)->store);
+        free(*e);
+        *e = NULL;
+    }
+}
+
+void dp_emit_set_hooks(dp_emit *e, const dp_emit_hooks *hooks)
+{
+    e->hooks = *hooks;
+}
+
+const dp_emit_counts *dp_emit_counted(const dp_emit *e)
+{
+    return &e->counts;
+}
+
+static uint64_t head_of(const dp_emit *e)
+{
+    return dp_bus_head(dp_bus_writer_map(e->bus));
+}
+
+static void say(dp_emit *e, uint64_t seq, const dp_want *want,
+                dp_emit_kind kind)
+{
+    if (e->hooks.line) {
+        e->hooks.line(e->hooks.ctx, seq, want, kind);
+    }
+}
+
+void dp_emit_change(dp_emit *e, dp_want *want, bool is_new)
+{
+    DP_MAGIC_CHECK(want, DP_WANT_MAGIC);
+    dp_emit_touch(e, want);
+    if (!want->is_vouched) {
+        return; /* vouching will start above it */
+    }
+    want->has_new |= is_new;
+    want->has_other |= !is_new;
+    if (dp_list_is_empty(&want->changed)) {
+        dp_list_add(&e->changed, &want->changed);
+    }
+}
+
+uint64_t dp_emit_publish(dp_emit *e, dp_want *want, bool is_new,
+                         uint64_t *out_prev)
+{
+    uint64_t seq = dp_bus_publish(e->bus, want->ref, is_new,
+                                  dp_clock_mono_us(), out_prev);
+    e->counts.published_new += is_new;
+    e->counts.published_other += !is_new;
+    say(e, seq, want, is_new ? DP_EMIT_NEW : DP_EMIT_OTHER);
+    return seq;
+}
+
+static void publish_collected(dp_emit *e, dp_want *want)
+{
+    if (!dp_list_is_empty(&want->changed)) {
+        dp_list_del(&want->changed);
+        dp_emit_publish(e, want, want->has_new, NULL);
+        want->has_new = want->has_other = false;
+    }
+}
+
+void dp_emit_flush(dp_emit *e)
+{
+    while (!dp_list_is_empty(&e->changed)) {
+        publish_collected(e, WANT_AT(e->changed.next, changed));
+    }
+    while (!dp_list_is_empty(&e->gone)) {
+        dp_want *want = WANT_AT(e->gone.next, gone);
+        dp_want_end(e->wants, &want);
+    }
+    uint64_t head = head_of(e);
+    if (head != e->told_head) {
+        e->told_head = head;
+        dp_state_lease(e->state, head);
+        if (e->hooks.moved) {
+            e->hooks.moved(e->hooks.ctx);
+        }
+    }
+}
+
+/* What the cursor of an earlier process proves about a restored want. */
+static bool vouch_restored(dp_emit *e, dp_want *want)
+{
+    dp_cursor_change change =
+        dp_cursor_compare(&want->old_cursor, &want->cursor);
+    if (change == DP_CURSOR_STRANGER) {
+        return false;
+    }
+    if (change != DP_CURSOR_SAME) { /* before vouching: nobody looks between */
+        dp_emit_publish(e, want, change == DP_CURSOR_NEW, NULL);
+    }
+    dp_bus_vouch_again(e->bus, want->ref, want->old_watched_from);
+    e->counts.vouched_again++;
+    say(e, head_of(e), want, DP_EMIT_VOUCHED);
+    return true;
+}
+
+void dp_emit_vouch(dp_emit *e, dp_want *want)
+{
+    DP_MAGIC_CHECK(want, DP_WANT_MAGIC);
+    bool is_done = want->is_restored && !want->is_vouched
+                   && vouch_restored(e, want);
+    if (!is_done) {
+        uint64_t seq = dp_bus_vouch(e->bus, want->ref);
+        e->counts.vouched++;
+        say(e, seq, want, DP_EMIT_VOUCHED);
+    }
+    want->is_restored = false;
+    want->is_vouched = true;
+    dp_emit_touch(e, want);
+}
+
+void dp_emit_lost(dp_emit *e, dp_want *want, const char *why)
+{
+    DP_MAGIC_CHECK(want, DP_WANT_MAGIC);
+    if (!want->is_vouched) {
+        return;
+    }
+    publish_collected(e, want);
+    want->is_vouched = false;
+    dp_bus_unvouch(e->bus, want->ref);
+    e->counts.lost++;
+    say(e, head_of(e), want, DP_EMIT_LOST);
+    dp_log(DP_LOG_DEBUG, "%s %s %s: no longer vouched for: %s",
+           want->user->name, dp_class_name(want->class), want->folder, why);
+    dp_state_del(e->state, want);
+}
+
+void dp_emit_gone(dp_emit *e, dp_want *want, const char *why)
+{
+    dp_emit_lost(e, want, why);
+    want->is_restored = false;
+    if (dp_list_is_empty(&want->gone)) {
+        dp_list_add(&e->gone, &want->gone);
+    }
+}
+
+void dp_emit_touch(dp_emit *e, dp_want *want)
+{
+    if (dp_list_is_empty(&want->dirty)) {
+        dp_list_add(&e->dirty, &want->dirty);
+    }
+    if (!dp_timer_is_linked(&e->store.timer)) {
+        dp_loop_at(e->loop, &e->store, dp_clock_mono_us() + STORE_AFTER_US);
+    }
+}
+
+/* Change times first, then all events up to now, then the names: see
+ * cursor.h. */
+static void sample_all(dp_link_node *batch)
+{
+    struct dp_source *sources[SOURCES_MAX];
+    size_t sources_n = 0;
+    for (dp_link_node *n = batch->next; n != batch; n = n->next) {
+        dp_want *want = WANT_AT(n, dirty);
+        size_t i = 0;
+        if (!want->source) {
+            continue;
+        }
+        want->source->ops->sample(want->source, want);
+        while (i < sources_n && sources[i] != want->source) {
+            i++;
+        }
+        if (i == sources_n) {
+            DP_ASSERT(sources_n < SOURCES_MAX);
+            sources[sources_n++] = want->source;
+        }
+    }
+    for (size_t i = 0; i < sources_n; i++) {
+        sources[i]->ops->drain(sources[i]);
+    }
+}
+
+static void take_list(dp_link_node *to, dp_link_node *from)
+{
+    dp_list_init(to);
+    while (!dp_list_is_empty(from)) {
+        dp_link_node *n = from->next;
+        dp_list_del(n);
+        dp_list_add(to, n);
+    }
+}
+
+void dp_emit_store(dp_emit *e)
+{
+    dp_link_node batch;
+    if (e->is_storing) {
+        return;
+    }
+    e->is_storing = true;
+    take_list(&batch, &e->dirty);
+    sample_all(&batch);
+    dp_emit_flush(e);
+    while (!dp_list_is_empty(&batch)) {
+        dp_want *want = WANT_AT(batch.next, dirty);
+        dp_list_del(&want->dirty);
+        if (want->source && want->is_vouched) {
+            want->source->ops->fill(want->source, want);
+            dp_state_put(e->state, want,
+                         dp_bus_look(dp_bus_writer_map(e->bus), want->ref)
+                             .changed);
+        }
+    }
+    dp_state_commit(e->state);
+    e->is_storing = false;
+}
+
+void dp_emit_ending(dp_emit *e, dp_want *want)
+{
+    publish_collected(e, want);
+    if (want->is_vouched) {
+        dp_emit_lost(e, want, "ended");
+    }
+    if (want->source) {
+        want->source->ops->leave(want->source, want);
+        want->source = NULL;
+    }
+    dp_list_del(&want->dirty);
+    dp_state_del(e->state, want);
+}

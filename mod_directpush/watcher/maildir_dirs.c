@@ -1,0 +1,254 @@
+/* The folder list of a box: which directories the root has, their GUIDs, and
+ * what it means when one comes or goes. */
+#include "watcher/maildir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bus/topic_name.h"
+#include "watcher/maildir_name.h"
+
+dp_box_dir *dp_box_dir_named(const dp_box *box, dp_span name)
+{
+    for (size_t i = 0; i < box->dirs_n; i++) {
+        if (dp_span_is(dp_span_str(box->dirs[i].name), name)) {
+            return &box->dirs[i];
+        }
+    }
+    return NULL;
+}
+
+void dp_box_forget_dirs(dp_box *box)
+{
+    for (size_t i = 0; i < box->dirs_n; i++) {
+        free(box->dirs[i].name);
+    }
+    free(box->dirs);
+    box->dirs = NULL;
+    box->dirs_n = 0;
+}
+
+static dp_folder *folder_of_dir(const dp_box *box, const char *dir)
+{
+    for (dp_folder *f = box->folders; f; f = f->next) {
+        if (strcmp(f->dir, dir) == 0) {
+            return f;
+        }
+    }
+    return NULL;
+}
+
+/* A list that is being read for the first time tells nobody anything. */
+static bool is_telling(const dp_box *box)
+{
+    return box->state == DP_BOX_PRESENT;
+}
+
+static void hierarchy_changed(dp_box *box)
+{
+    if (box->hierarchy && is_telling(box)) {
+        /* like new items: nobody wants to wait for company here */
+        dp_emit_change(box->source->emit, box->hierarchy, true);
+    }
+}
+
+static void went(dp_box *box, dp_box_dir *dir)
+{
+    dp_folder *f = folder_of_dir(box, dir->name);
+    free(dir->name);
+    *dir = box->dirs[--box->dirs_n];
+    hierarchy_changed(box);
+    if (f && is_telling(box)) {
+        if (f->want) {
+            dp_folder_place(f, -1);
+        }
+        else {
+            dp_folder_free(f);
+        }
+        dp_box_class_afresh(box);
+    }
+}
+
+static void place_came(dp_box *box, const char *folder)
+{
+    dp_folder *f = box->all ? dp_folder_get(box, folder)
+                            : dp_folder_find(box, folder);
+    int root = f ? dp_box_open_root(box) : -1;
+    if (f && root >= 0) {
+        dp_folder_place(f, root);
+        close(root);
+    }
+}
+
+/* @param folder  its name, decoded */
+static void came(dp_box *box, const char *name, uint64_t ino,
+                 const char *folder)
+{
+    dp_box_dir *dir = dp_box_dir_named(box, dp_span_str(name));
+    if (dir && dir->ino == ino) {
+        dir->is_listed = true;
+        return;
+    }
+    if (dir) { /* another directory of the same name */
+        went(box, dir);
+    }
+    box->dirs = realloc(box->dirs, (box->dirs_n + 1) * sizeof(*box->dirs));
+    DP_ASSERT(box->dirs);
+    box->dirs[box->dirs_n] =
+        (dp_box_dir){.name = strdup(name), .ino = ino, .is_listed = true};
+    DP_ASSERT(box->dirs[box->dirs_n].name);
+    box->dirs_n++;
+    hierarchy_changed(box);
+    if (is_telling(box)) {
+        place_came(box, folder);
+    }
+}
+
+static bool is_dir(int root, const struct dirent *d)
+{
+    struct stat st;
+    if (d->d_type != DT_UNKNOWN) {
+        return d->d_type == DT_DIR;
+    }
+    return fstatat(root, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
+           && S_ISDIR(st.st_mode);
+}
+
+int dp_box_list(dp_box *box, int root_fd)
+{
+    char folder[DP_TOPIC_FOLDER_MAX + 1];
+    int fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    if (!stream) {
+        int err = errno;
+        if (fd >= 0) {
+            close(fd);
+        }
+        return err;
+    }
+    for (size_t i = 0; i < box->dirs_n; i++) {
+        box->dirs[i].is_listed = false;
+    }
+    for (const struct dirent *d; (d = readdir(stream));) {
+        if (dp_maildir_folder_of(folder, sizeof(folder), dp_span_str(d->d_name))
+            && is_dir(fd, d)) {
+            came(box, d->d_name, d->d_ino, folder);
+        }
+    }
+    closedir(stream);
+    for (size_t i = box->dirs_n; i-- > 0;) {
+        if (!box->dirs[i].is_listed) {
+            went(box, &box->dirs[i]);
+        }
+    }
+    return 0;
+}
+
+static void dir_told(dp_box *box, const dp_notify_event *e, const char *folder)
+{
+    char path[DP_MAILDIR_PATH_MAX * 2], name[NAME_MAX + 1];
+    struct stat st;
+    memcpy(name, e->name.p, e->name.n);
+    name[e->name.n] = '\0';
+    if (e->mask & (IN_DELETE | IN_MOVED_FROM)) {
+        dp_box_dir *dir = dp_box_dir_named(box, e->name);
+        if (dir) {
+            went(box, dir);
+        }
+        return;
+    }
+    snprintf(path, sizeof(path), "%s/%s", box->path.path, name);
+    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        came(box, name, st.st_ino, folder);
+    }
+}
+
+void dp_box_root_told(void *ctx, const dp_notify_event *e)
+{
+    char folder[DP_TOPIC_FOLDER_MAX + 1];
+    dp_box *box = ctx;
+    DP_MAGIC_CHECK(box, DP_BOX_MAGIC);
+    if (e->mask & DP_NOTIFY_SELF) {
+        dp_box_place_later(box, "it was moved, removed or unmounted");
+        return;
+    }
+    if (box->state != DP_BOX_PRESENT) {
+        return;
+    }
+    if (e->mask & IN_ISDIR && e->name.n <= NAME_MAX
+        && dp_maildir_folder_of(folder, sizeof(folder), e->name)) {
+        dir_told(box, e, folder);
+    }
+    else if (box->hierarchy) {
+        /* files come and go all the time and change the root's time */
+        dp_emit_touch(box->source->emit, box->hierarchy);
+    }
+}
+
+/* --- GUIDs */
+
+static bool read_guid(int root, const char *dir, char *out)
+{
+    if (!*dir) {
+        return dp_uidlist_read(root, out);
+    }
+    int fd = dp_maildir_open_beneath(root, dir, O_PATH | O_DIRECTORY);
+    bool is_read = fd >= 0 && dp_uidlist_read(fd, out);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return is_read;
+}
+
+static bool is_guid_of(int root, dp_box_dir *dir, const char *guid)
+{
+    if (!read_guid(root, dir->name, dir->guid)) {
+        dir->guid[0] = '\0';
+    }
+    return strcmp(dir->guid, guid) == 0;
+}
+
+static dp_box_dir *find_guid(dp_box *box, int root, const char *guid)
+{
+    /* who remembers that GUID first: one file to read instead of all */
+    for (size_t i = 0; i < box->dirs_n; i++) {
+        if (strcmp(box->dirs[i].guid, guid) == 0
+            && is_guid_of(root, &box->dirs[i], guid)) {
+            return &box->dirs[i];
+        }
+    }
+    for (size_t i = 0; i < box->dirs_n; i++) {
+        if (is_guid_of(root, &box->dirs[i], guid)) {
+            return &box->dirs[i];
+        }
+    }
+    return NULL;
+}
+
+bool dp_box_resolve_guid(dp_box *box, const char *guid, char *out_folder,
+                         size_t cap)
+{
+    char inbox[DP_GUID_HEX + 1];
+    int root = dp_box_open_root(box);
+    if (root < 0) {
+        return false;
+    }
+    bool is_found = false;
+    if (read_guid(root, "", inbox) && strcmp(inbox, guid) == 0) {
+        snprintf(out_folder, cap, "%s", DP_MAILDIR_INBOX);
+        is_found = true;
+    }
+    else {
+        const dp_box_dir *dir = find_guid(box, root, guid);
+        is_found = dir
+                   && dp_maildir_folder_of(out_folder, cap,
+                                           dp_span_str(dir->name));
+    }
+    close(root);
+    return is_found;
+}

@@ -1,0 +1,71 @@
+/* source: the table of functions that everybody who watches mailboxes offers.
+ *
+ * A source is asked for topics (wants) and vouches for each by itself. It says
+ * what it sees through emit.h, from then on until it is told to leave:
+ *
+ *    ask ──▶ dp_emit_vouch ──▶ dp_emit_change … ──▶ dp_emit_lost
+ *             ▲    (within ask or later)                 │
+ *             └──────────────────────────────────────────┘
+ *
+ * Everything runs on the daemon's one thread; `step` takes long work in slices.
+ */
+#ifndef SOURCE_H
+#define SOURCE_H
+
+#include "base/dp_span.h"
+#include "watcher/want.h"
+
+typedef struct dp_source dp_source;
+
+typedef struct dp_source_ops {
+    const char *name;
+
+    /** Does it know anything about such topics? */
+    bool (*offers)(const dp_source *s, dp_class c);
+
+    /**
+     * Begin to watch.
+     * @return NULL, or why not (for a `no` line); static or in the source
+     */
+    const char *(*ask)(dp_source *s, dp_want *want);
+
+    /** Stop; `want` is not touched again. */
+    void (*leave)(dp_source *s, dp_want *want);
+
+    /** The folder that an alias of this user means. @return false: unknown */
+    bool (*resolve)(dp_source *s, const char *user, dp_class c, dp_span alias,
+                    char *out_folder, size_t cap);
+
+    /** Tell all that happened before this call. */
+    void (*drain)(dp_source *s);
+
+    /** Sample what drain can't tell: want->cursor.trip. Before drain. */
+    void (*sample)(dp_source *s, dp_want *want);
+
+    /** The rest of want->cursor, as known now. After drain. */
+    void (*fill)(dp_source *s, dp_want *want);
+
+    /** A slice of work, some milliseconds. @return true: there is more */
+    bool (*step)(dp_source *s);
+
+    /** How this topic is, or would be, watched; one line for people. */
+    void (*explain)(dp_source *s, const char *user, dp_class c,
+                    const char *folder, char *out, size_t cap);
+
+    /** Lines `name TAB value` for status. */
+    void (*report)(const dp_source *s,
+                   void (*line)(void *ctx, const char *name, uint64_t value),
+                   void *ctx);
+
+    /** Take a new configuration; wants stay asked for. */
+    void (*reload)(dp_source *s, const struct dp_conf *conf);
+
+    void (*close)(dp_source **s);
+} dp_source_ops;
+
+/* Every source begins with this. */
+struct dp_source {
+    const dp_source_ops *ops;
+};
+
+#endif

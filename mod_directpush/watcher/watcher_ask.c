@@ -1,0 +1,220 @@
+/* What the control socket asks of the watcher: names are made canonical here,
+ * and nowhere else. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "bus/topic_name.h"
+#include "watcher/maildir_name.h"
+#include "watcher/maildir_path.h"
+#include "watcher/watcher.h"
+
+/* A topic as asked for, and as it is called here. */
+typedef struct name {
+    char asked_user[DP_TOPIC_USER_MAX + 1];
+    char asked_folder[DP_TOPIC_FOLDER_MAX + 1];
+    char user[DP_TOPIC_USER_MAX + 1];
+    char folder[DP_TOPIC_FOLDER_MAX + 1];
+    bool is_alias; /* `folder` is still to be found */
+} name;
+
+static void copy(char *out, dp_span what)
+{
+    memcpy(out, what.p, what.n);
+    out[what.n] = '\0';
+}
+
+/* @return NULL, or what is wrong with it */
+static const char *take_name(const dp_watcher *w, dp_span user, dp_class c,
+                             dp_span folder, name *out)
+{
+    if (c == DP_CLASS_UNKNOWN) {
+        return "no such class";
+    }
+    if (!dp_topic_user_is_sane(user) || !dp_topic_folder_is_sane(folder)
+        || !dp_maildir_canonical_user(out->user, sizeof(out->user), user,
+                                      w->conf->default_domain)) {
+        return "no topic can have that name";
+    }
+    copy(out->asked_user, user);
+    copy(out->asked_folder, folder);
+    copy(out->folder, folder);
+    out->is_alias = folder.p[0] == '/';
+    if (c == DP_CLASS_HIERARCHY
+        && strcmp(out->folder, DP_TOPIC_WHOLE_CLASS) != 0) {
+        return "class Hierarchy has the folder * only";
+    }
+    if (strcasecmp(out->folder, DP_MAILDIR_INBOX) == 0) {
+        strcpy(out->folder, DP_MAILDIR_INBOX);
+    }
+    return NULL;
+}
+
+static dp_source *source_for(const dp_watcher *w, dp_class c)
+{
+    for (size_t i = 0; i < w->sources_n; i++) {
+        if (w->sources[i]->ops->offers(w->sources[i], c)) {
+            return w->sources[i];
+        }
+    }
+    return NULL;
+}
+
+/* The want that the name as asked for leads to, by an alias too. */
+static dp_want *find(const dp_watcher *w, dp_class c, const name *n)
+{
+    const dp_bus_map *map = dp_bus_writer_map(w->bus);
+    if (!n->is_alias) {
+        return dp_wants_find(w->wants, n->user, c, n->folder);
+    }
+    dp_bus_ref ref = dp_bus_find(
+        map, dp_topic_key(map->header->hash_key, dp_span_str(n->asked_user), c,
+                          dp_span_str(n->asked_folder)));
+    return dp_wants_at_slot(w->wants, ref.slot);
+}
+
+static bool is_other_name(const dp_want *want, const name *n)
+{
+    return strcmp(want->folder, n->folder) == 0
+           && (strcmp(n->asked_user, n->user) != 0
+               || strcmp(n->asked_folder, n->folder) != 0);
+}
+
+/* @return NULL, or why it is not watched */
+static const char *ask(dp_watcher *w, dp_source *source, dp_want **want)
+{
+    const char *why =
+        (*want)->source ? NULL : source->ops->ask(source, *want);
+    if (!why && dp_list_is_empty(&(*want)->gone)) {
+        return NULL;
+    }
+    if (why) {
+        dp_want_end(w->wants, want);
+    }
+    return why ? why : "it has just become another folder: ask again";
+}
+
+const char *dp_watcher_watch(dp_watcher *w, dp_span user, dp_class c,
+                             dp_span folder, dp_bus_ref *out_ref)
+{
+    name n;
+    const char *why = take_name(w, user, c, folder, &n);
+    dp_source *source = why ? NULL : source_for(w, c);
+    if (!source) {
+        return why ? why : "no source watches this class";
+    }
+    dp_want *want = find(w, c, &n);
+    if (!want) {
+        if (n.is_alias
+            && !source->ops->resolve(source, n.user, c,
+                                     dp_span_str(n.asked_folder), n.folder,
+                                     sizeof(n.folder))) {
+            return "no folder of this user has that GUID";
+        }
+        want = dp_wants_get(w->wants, n.user, c, n.folder);
+        if (!want) {
+            return "the table of topics is full (topics in directpushd.conf)";
+        }
+        if (is_other_name(want, &n)) {
+            dp_want_add_alias(w->wants, want, n.asked_user, n.asked_folder);
+        }
+    }
+    else if (!n.is_alias && is_other_name(want, &n)) {
+        dp_want_add_alias(w->wants, want, n.asked_user, n.asked_folder);
+    }
+    why = ask(w, source, &want);
+    if (why) {
+        return why;
+    }
+    dp_want_renew(w->wants, want, dp_clock_mono_us());
+    dp_emit_touch(w->emit, want); /* the record has the time of renewal */
+    *out_ref = want->ref;
+    return NULL;
+}
+
+uint64_t dp_watcher_publish(dp_watcher *w, dp_span user, dp_class c,
+                            dp_span folder, bool is_new, uint64_t *out_prev)
+{
+    name n;
+    dp_want *want = NULL;
+    *out_prev = 0;
+    if (!take_name(w, user, c, folder, &n)) {
+        const dp_want_user *of = dp_wants_user(w->wants, n.user);
+        want = find(w, c, &n);
+        if (!want && of) {
+            want = of->classes[c]; /* it may be folded into that */
+        }
+    }
+    if (want) {
+        return dp_emit_publish(w->emit, want, is_new, out_prev);
+    }
+    /* nobody holds it; the seq alone is kept */
+    return dp_bus_tell(w->bus, is_new ? DP_BUS_KIND_NEW : DP_BUS_KIND_OTHER,
+                       (dp_hash){{0, 0}}, 0);
+}
+
+bool dp_watcher_verify(dp_watcher *w, dp_span user, dp_class c, dp_span folder,
+                       char *out, size_t cap)
+{
+    name n;
+    char how[2048];
+    const char *why = take_name(w, user, c, folder, &n);
+    dp_source *source = why ? NULL : source_for(w, c);
+    if (!source) {
+        snprintf(out, cap, "%s", why ? why : "no source watches this class");
+        return false;
+    }
+    if (n.is_alias
+        && !source->ops->resolve(source, n.user, c, dp_span_str(n.asked_folder),
+                                 n.folder, sizeof(n.folder))) {
+        snprintf(out, cap, "no folder of this user has that GUID");
+        return false;
+    }
+    source->ops->explain(source, n.user, c, n.folder, how, sizeof(how));
+    const dp_want *want = dp_wants_find(w->wants, n.user, c, n.folder);
+    if (!want) {
+        snprintf(out, cap, "%s: %s", source->ops->name, how);
+        return false;
+    }
+    dp_bus_view v = dp_bus_look(dp_bus_writer_map(w->bus), want->ref);
+    if (!want->is_vouched) {
+        snprintf(out, cap, "%s: %s; asked for, not vouched for",
+                 source->ops->name, how);
+        return false;
+    }
+    snprintf(out, cap,
+             "%s: %s; vouched for since seq %" PRIu64 ", newest change %" PRIu64,
+             source->ops->name, how, v.watched_from, v.changed);
+    return true;
+}
+
+void dp_watcher_report(dp_watcher *w,
+                       void (*line)(void *ctx, const char *name,
+                                    uint64_t value),
+                       void *ctx)
+{
+    const dp_bus_map *map = dp_bus_writer_map(w->bus);
+    const dp_emit_counts *counts = dp_emit_counted(w->emit);
+    dp_time_us up_us = dp_clock_mono_us() - w->started_us;
+    line(ctx, "pid", (uint64_t)getpid());
+    line(ctx, "uptime_s", (uint64_t)(up_us / DP_SECOND_US));
+    line(ctx, "instance", map->header->instance);
+    line(ctx, "head", dp_bus_head(map));
+    line(ctx, "topics_cap", map->topic_cap);
+    line(ctx, "topics_used", map->header->topics_used);
+    line(ctx, "topics_watched", map->header->topics_watched);
+    line(ctx, "journal_cap", map->journal_cap);
+    line(ctx, "wants", dp_wants_n(w->wants));
+    line(ctx, "published_new", counts->published_new);
+    line(ctx, "published_other", counts->published_other);
+    line(ctx, "vouched", counts->vouched);
+    line(ctx, "vouched_again", counts->vouched_again);
+    line(ctx, "lost", counts->lost);
+    dp_control_report(w->control, line, ctx);
+    for (size_t i = 0; i < w->sources_n; i++) {
+        w->sources[i]->ops->report(w->sources[i], line, ctx);
+    }
+    line(ctx, "troubles_logged", dp_log_troubles());
+}
