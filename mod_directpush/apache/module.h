@@ -12,8 +12,6 @@
 
 APLOG_USE_MODULE(directpush);
 
-#define DP_PROOF_KEY_SIZE 16
-
 /* Memory shared by all children of all generations: made once per server
  * process, before the first fork. */
 typedef struct dp_shared {
@@ -21,7 +19,7 @@ typedef struct dp_shared {
     dp_keeper_told told;
     /* never written to a disk; the same after a graceful restart, so that
      * what the backend accepted stays accepted */
-    uint8_t proof_key[DP_PROOF_KEY_SIZE];
+    uint8_t proof_key[DP_HASH_KEY_SIZE];
     dp_counters counters; /* last: it ends in slots */
 } dp_shared;
 

@@ -10,9 +10,6 @@
  * more forms of an accepted Authorization than that loses the oldest. */
 #define PROOFS_PER_LOGIN 32
 
-/* Accepted again so soon: what stands is as good (saves a write per Sync). */
-#define RENEW_AFTER_US (60 * DP_SECOND_US)
-
 /* The fixed part of the value; login and mailbox user follow, for those who
  * look for a person: the key may hold the login as a hash. */
 typedef struct proof_fixed {
@@ -158,9 +155,9 @@ apr_status_t dp_proof_put(dp_store *s, dp_store_txn *t,
     if (dp_store_get(&u, &key, &value) != APR_SUCCESS) {
         rv = make_room(&u, who);
     }
-    else if (unpack(value, &r) && now_us < r.fixed.at_us + RENEW_AFTER_US
+    else if (unpack(value, &r) && now_us <= r.fixed.at_us
              && dp_span_is(r.user, who->user)) {
-        return dp_store_leave(&u, APR_SUCCESS); /* as new, or newer */
+        return dp_store_leave(&u, APR_SUCCESS); /* newer */
     }
     if (rv == APR_SUCCESS) {
         rv = write_proof(&u, &key, who, now_us);
