@@ -133,10 +133,11 @@ class Phone:
         return self.wire
 
     def connection(self):
-        """The connection in use, a new one if that has ended."""
+        """The connection in use, a new one if that has ended or will."""
         if self.wire is not None:
             self.wire.pump(0)
-        if self.wire is None or not self.wire.is_open or self.wire.is_ended:
+        if (self.wire is None or not self.wire.is_open or self.wire.is_ended
+                or self.wire.said_close):
             self.connect()
         return self.wire
 

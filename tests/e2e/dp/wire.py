@@ -60,6 +60,7 @@ class Wire:
         self.queue = []   # Pendings that have no response yet, in order
         self.ends = []
         self.is_open = True  # on our side
+        self.said_close = False  # its last response had Connection: close
         self.tls = None
         if tls is not None:
             self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -320,6 +321,7 @@ class Pending:
         self.response = Response(wire, status, reason, headers,
                                  bytes(self._body), raw, chunked)
         self.answered_at = time.monotonic()
+        wire.said_close = self.response.closes
         wire.read_at = self._pos
         wire.queue.pop(0)
         if not wire.record:
