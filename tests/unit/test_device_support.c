@@ -37,8 +37,8 @@ static int setup(void **state, bool is_lmdb)
     l->now_us = 1000 * DP_SECOND_US;
     dp_clock_fake(l->now_us);
     memset(l->proof_key, 7, sizeof(l->proof_key));
-    l->who = (dp_who){S("mail.example.com"), S("alice"), S("alice"),
-                      S("appl12")};
+    l->who =
+        (dp_who){S("mail.example.com"), S("alice"), S("alice"), S("appl12")};
     l->had_proof = true;
     l->env = (dp_learn_env){.proof_key = l->proof_key,
                             .backend_lag_us = 2 * DP_SECOND_US,
@@ -110,8 +110,8 @@ void lab_bus(lab *l)
 dp_bus_ref lab_topic(lab *l, dp_class c, const char *folder)
 {
     const dp_bus_map *map = dp_bus_writer_map(l->bus);
-    dp_hash key = dp_topic_key(map->header->hash_key, l->who.user, c,
-                               S(folder));
+    dp_hash key =
+        dp_topic_key(map->header->hash_key, l->who.user, c, S(folder));
     dp_bus_ref ref = dp_bus_topic_add(l->bus, key, DP_BUS_NO_SLOT, 0);
     assert_int_not_equal(ref.slot, DP_BUS_NO_SLOT);
     dp_bus_vouch(l->bus, ref);
@@ -222,9 +222,10 @@ static void write_coll(dp_wbxml_writer *w, const lab_coll *c)
     if (c->more) {
         dp_wbxml_write_empty(w, AS(MoreAvailable));
     }
-    leaf(w, AS(GetChanges), c->get_changes == 1    ? "1"
-                            : c->get_changes == -1 ? "0"
-                                                   : NULL);
+    leaf(w, AS(GetChanges),
+         c->get_changes == 1    ? "1"
+         : c->get_changes == -1 ? "0"
+                                : NULL);
     if (c->adds + c->changes + c->deletes) {
         dp_wbxml_write_open(w, AS(Commands));
         items(w, AS(Add), c->adds, 0);
