@@ -92,6 +92,8 @@ typedef struct dp_hold {
     uint8_t ending;            /* dp_hold_cause of a pending end; by the lock */
     dp_verdict verdict;        /* what to answer; of whoever claimed it */
     uint64_t arrival;          /* of the Ping, dp_clock_mono_us() */
+    uint64_t instance;         /* of its marks; 0: of the bus it is linked to */
+    uint64_t linked_seq;       /* head of the bus when it was linked */
     dp_time_us ends_us;        /* heartbeat over */
     dp_time_us proof_until_us;
     dp_time_us provoke_at_us;  /* moment reserved for a provoked Sync; 0 none */

@@ -47,9 +47,38 @@ static dp_hash device_hash(const dp_hold_set *set, const dp_hold *hold)
                        &hold->who);
 }
 
+/* Marks and announcements above the head, or of another instance, are none:
+ * the bus may have been replaced since they were read from the store. */
+static void fit_to_bus(const dp_hold_set *set, dp_hold *hold)
+{
+    if (!set->bus) {
+        return;
+    }
+    uint64_t head = dp_bus_head(set->bus);
+    bool is_other = hold->instance != set->bus->header->instance;
+    hold->instance = set->bus->header->instance;
+    if (is_other || !hold->linked_seq) {
+        hold->linked_seq = head;
+    }
+    for (uint32_t k = 0; k < hold->items_n; k++) {
+        dp_hold_item *i = &hold->items[k];
+        if (is_other || i->mark > head) {
+            i->mark = 0;
+        }
+        if (is_other || i->announced_seq > head) {
+            i->announced_seq = 0;
+            i->announced_n = 0;
+        }
+    }
+}
+
 void dp_hold_set_link_locked(dp_hold_set *set, dp_hold *hold,
                              const dp_topic_spec *names)
 {
+    if (set->bus && !hold->instance) {
+        hold->instance = set->bus->header->instance;
+    }
+    fit_to_bus(set, hold);
     for (uint32_t k = 0; k < hold->items_n; k++) {
         if (names[k].class_id != DP_CLASS_UNKNOWN) {
             dp_topics_link(dp_topics_get(&set->topics, set->bus,
@@ -147,6 +176,9 @@ dp_verdict dp_hold_set_look_locked(dp_hold_set *set, dp_hold *hold,
         }
     }
     if (!v.status) {
+        if (hold->provoke_at_us <= now_us) {
+            hold->provoke_at_us = 0; /* it came, and nothing asked for it */
+        }
         dp_wheel_link(&set->wheel, &hold->timer, v.wake_us);
         dp_hold_set_nudge_locked(set, v.wake_us);
     }
@@ -161,7 +193,7 @@ void dp_hold_set_consider_locked(dp_hold_set *set, dp_hold *hold,
                                  dp_time_us now_us)
 {
     dp_hold_state state = dp_hold_state_of(hold);
-    if (!hold->is_watching
+    if (!hold->is_watching || set->is_over
         || (state != DP_HOLD_HELD && state != DP_HOLD_PARKING)) {
         return; /* its owner looks again before it gives it back */
     }
@@ -169,11 +201,11 @@ void dp_hold_set_consider_locked(dp_hold_set *set, dp_hold *hold,
     if (!v.status) {
         return;
     }
-    if (dp_hold_transit(hold, DP_HOLD_HELD, DP_HOLD_ANSWERING)) {
+    /* In this order: dp_keeper_worker_held() may take it from PARKING to HELD
+     * at any moment, without the lock; nobody leads it back without. */
+    if (!dp_hold_transit(hold, DP_HOLD_PARKING, DP_HOLD_KICKED)
+        && dp_hold_transit(hold, DP_HOLD_HELD, DP_HOLD_ANSWERING)) {
         push_ready(set, hold);
-    }
-    else {
-        dp_hold_transit(hold, DP_HOLD_PARKING, DP_HOLD_KICKED);
     }
 }
 
@@ -246,6 +278,9 @@ static void fire(dp_timer *timer, void *ctx)
 {
     expire_ctx *e = ctx;
     dp_hold *hold = DP_TIMER_OWNER(timer, dp_hold, timer);
+    if (e->set->is_over) {
+        return;
+    }
     if (dp_hold_state_of(hold) == DP_HOLD_IDLE
         && dp_hold_transit(hold, DP_HOLD_IDLE, DP_HOLD_ENDING)) {
         push_ready(e->set, hold);
@@ -265,24 +300,15 @@ void dp_hold_set_expire_locked(dp_hold_set *set, dp_time_us now_us)
     dp_wheel_expire(&set->wheel, now_us, fire, &e);
 }
 
-void dp_hold_set_rebind_locked(dp_hold_set *set, const dp_bus_map *bus,
-                               bool same_instance)
+void dp_hold_set_rebind_locked(dp_hold_set *set, const dp_bus_map *bus)
 {
     set->bus = bus;
     dp_topics_rebind(&set->topics, bus);
     for (dp_hold *h = set->all; h; h = h->all_next) {
         if (h->is_watching) {
             dp_map_del(&set->by_device, &h->by_device);
-        }
-    }
-    for (dp_hold *h = set->all; h; h = h->all_next) {
-        if (h->is_watching) {
             dp_map_put(&set->by_device, &h->by_device, device_hash(set, h));
-        }
-        for (uint32_t k = 0; k < h->items_n && !same_instance; k++) {
-            h->items[k].mark = 0;
-            h->items[k].announced_seq = 0;
-            h->items[k].announced_n = 0;
+            fit_to_bus(set, h);
         }
     }
 }

@@ -39,6 +39,7 @@ typedef struct dp_hold_set {
     const dp_bus_map *bus;  /* NULL: none; replaced under the lock */
     bool is_alive;          /* the watcher vouches */
     bool is_draining;
+    bool is_over;           /* the keeper has ended: nothing is claimed */
     dp_spread_rate *provoke;
     uint32_t provoke_per_s;
     dp_counter_slot *count; /* may be NULL */
@@ -104,9 +105,9 @@ void dp_hold_set_expire_locked(dp_hold_set *set, dp_time_us now_us);
 /** Take the whole list of claimed holds. */
 dp_hold *dp_hold_set_ready_locked(dp_hold_set *set);
 
-/** Another bus (or none): topics anew; marks of another instance are none. */
-void dp_hold_set_rebind_locked(dp_hold_set *set, const dp_bus_map *bus,
-                               bool same_instance);
+/** Another bus (or none): topics anew; marks of another instance than the
+ *  new bus's are none. */
+void dp_hold_set_rebind_locked(dp_hold_set *set, const dp_bus_map *bus);
 
 /** End all over `span_us`, evenly at random; new ones end at once. */
 void dp_hold_set_drain_locked(dp_hold_set *set, dp_time_us span_us,

@@ -2,6 +2,8 @@
 
 #include "wire/eas_ping.h"
 
+#define REPEAT_MIN_US DP_SECOND_US
+
 /* What one item asks for. */
 typedef struct wish {
     enum { NOTHING, KNOWN, UNPROVEN, BLIND } kind;
@@ -26,10 +28,12 @@ static dp_time_us blind_interval(const dp_hold_item *i, const dp_look_rules *r)
 }
 
 /* The doubling time after the second and later repetitions: Pace, 2 Pace, …
- * up to the fallback interval. */
+ * up to the fallback interval. Never nothing, whatever Pace is: it is what
+ * ends a loop with a device that cannot sync. */
 static dp_time_us repeat_wait(const dp_hold_item *i, const dp_look_rules *r)
 {
-    dp_time_us wait = r->pace_us, most = blind_interval(i, r);
+    dp_time_us wait = later(r->pace_us, REPEAT_MIN_US);
+    dp_time_us most = blind_interval(i, r);
     for (uint32_t n = 2; n < i->announced_n && wait < most; n++) {
         wait *= 2;
     }
@@ -59,11 +63,22 @@ static wish blind_wish(const dp_hold_item *i, const dp_look_rules *r)
     return (wish){BLIND, due, i->announced_n > 0, false};
 }
 
+/* What is newer than this is a change that the device does not know: its mark,
+ * or without one all that it was told of, or that was there when it came. */
+static uint64_t known_to(const dp_hold_item *i)
+{
+    uint64_t told = i->announced_n ? i->announced_seq : 0;
+    if (i->mark) {
+        return i->mark;
+    }
+    return told > i->hold->linked_seq ? told : i->hold->linked_seq;
+}
+
 static wish dirty_wish(const dp_hold_item *i, const dp_bus_view *v,
                        const dp_look_rules *r, dp_time_us not_before_us)
 {
     uint64_t newest = newest_of(v);
-    wish w = {.kind = i->mark && v->changed > i->mark ? KNOWN : UNPROVEN};
+    wish w = {.kind = v->changed > known_to(i) ? KNOWN : UNPROVEN};
     if (newest == i->announced_seq && i->announced_n) {
         /* The same again and no Sync since: at once the first time, since
          * the answer may have been lost, then after doubling times. */
@@ -78,10 +93,25 @@ static wish dirty_wish(const dp_hold_item *i, const dp_bus_view *v,
         w.due_us = i->lag_until_us;
         return w;
     }
-    if (w.kind == KNOWN && v->changed_new <= i->mark) {
+    if (w.kind == KNOWN && v->changed_new <= known_to(i)) {
         w.due_us = v->changed_at_us + r->quiet_us;
     }
     w.due_us = later(later(w.due_us, not_before_us), i->settle_until_us);
+    return w;
+}
+
+/* Status 7: once per seq, and once more when the backend lagged. */
+static wish hierarchy_wish(const dp_hold_item *i, const dp_bus_view *v,
+                           dp_time_us not_before_us)
+{
+    wish w = {.kind = v->changed > known_to(i) ? KNOWN : UNPROVEN,
+              .due_us = not_before_us};
+    if (newest_of(v) == i->announced_seq) {
+        if (!i->lag_until_us) {
+            return (wish){NOTHING, 0, false, false};
+        }
+        w.due_us = i->lag_until_us;
+    }
     return w;
 }
 
@@ -103,11 +133,7 @@ static wish wish_of(dp_hold_item *i, const dp_bus_map *bus,
         return (wish){NOTHING, 0, false, false};
     }
     if (i->class_id == DP_CLASS_HIERARCHY) {
-        if (newest == i->announced_seq) {
-            return (wish){NOTHING, 0, false, false};
-        }
-        return (wish){i->mark && v.changed > i->mark ? KNOWN : UNPROVEN,
-                      not_before_us, false, false};
+        return hierarchy_wish(i, &v, not_before_us);
     }
     if (!i->mark && i->announced_n && newest <= i->announced_seq) {
         return blind_wish(i, r); /* named once; until a Sync it is blind */
@@ -123,23 +149,32 @@ typedef struct tally {
     bool dirty;        /* something is not clean, due or not */
     bool hierarchy_due;
     bool hierarchy_known;
+    unsigned named_n;  /* collections with was_announced_now set */
+    bool known_named;  /* … of which one has a change that we know of */
     dp_time_us next_us;
 } tally;
 
-static void count_item(tally *t, dp_hold_item *i, const wish *w,
+/* Who is told of one thing is told of all that is dirty, due or not; but what
+ * is repeated in vain waits for its own time. The last look waits for nothing.
+ */
+static void count_item(tally *t, dp_hold_item *i, const wish *w, bool is_final,
                        dp_time_us now_us)
 {
     bool is_due = w->due_us <= now_us;
+    bool is_dirty = w->kind != BLIND;
     if (!is_due) {
         t->next_us = sooner(t->next_us, w->due_us);
     }
     if (i->class_id == DP_CLASS_HIERARCHY) {
-        t->hierarchy_due = is_due;
+        t->hierarchy_due = is_due || is_final;
         t->hierarchy_known = w->kind == KNOWN;
         return;
     }
-    t->dirty |= w->kind != BLIND || is_due;
-    i->was_announced_now = is_due || (w->kind != BLIND && !w->is_backing);
+    t->dirty |= is_dirty || is_due;
+    i->was_announced_now =
+        is_due || (is_dirty && (is_final || !w->is_backing));
+    t->named_n += i->was_announced_now;
+    t->known_named |= i->was_announced_now && w->kind == KNOWN;
     if (is_due) {
         t->known_due |= w->kind == KNOWN;
         t->unproven_due |= w->kind != KNOWN;
@@ -147,30 +182,16 @@ static void count_item(tally *t, dp_hold_item *i, const wish *w,
     }
 }
 
-static unsigned count_named(dp_hold *hold, bool all_dirty, const dp_bus_map *bus, bool is_alive,
-                            const dp_look_rules *r)
-{
-    unsigned n = 0;
-    for (uint32_t k = 0; k < hold->items_n; k++) {
-        dp_hold_item *i = &hold->items[k];
-        if (all_dirty && i->class_id != DP_CLASS_HIERARCHY) {
-            wish w = wish_of(i, bus, is_alive, r, 0);
-            i->was_announced_now |= w.kind == KNOWN || w.kind == UNPROVEN;
-        }
-        n += i->was_announced_now;
-    }
-    return n;
-}
-
-static void name_one_in_rotation(dp_hold *hold)
+static unsigned name_one_in_rotation(dp_hold *hold)
 {
     for (uint32_t k = 0; k < hold->items_n; k++) {
         dp_hold_item *i = &hold->items[(hold->rotate + k) % hold->items_n];
         if (i->class_id != DP_CLASS_HIERARCHY) {
             i->was_announced_now = true;
-            return;
+            return 1;
         }
     }
+    return 0;
 }
 
 static void name_nothing(dp_hold *hold)
@@ -195,56 +216,68 @@ static dp_verdict wait_on(dp_hold *hold, const tally *t, bool wants_provoke,
     return (dp_verdict){.wake_us = wake, .wants_provoke = wants_provoke};
 }
 
+static dp_hold_cause cause_of(const dp_hold *hold, dp_time_us now_us)
+{
+    if (hold->ending) {
+        return hold->ending;
+    }
+    if (hold->ends_us <= now_us) {
+        return DP_CAUSE_HEARTBEAT;
+    }
+    return hold->proof_until_us <= now_us ? DP_CAUSE_PROOF : DP_CAUSE_CHANGE;
+}
+
+static dp_verdict decide(dp_hold *hold, const tally *t, bool is_final,
+                         dp_time_us now_us)
+{
+    dp_hold_cause cause = cause_of(hold, now_us);
+    bool is_renewal = hold->proof_until_us <= now_us;
+    bool may_provoke = is_final
+                       || (hold->provoke_at_us
+                           && hold->provoke_at_us <= now_us);
+    bool asks_provoked = t->unproven_due || is_renewal
+                         || (t->hierarchy_due && !t->hierarchy_known);
+    bool changes = t->known_due || (t->unproven_due && may_provoke)
+                   || (is_final && t->dirty);
+    bool hierarchy = t->hierarchy_due && (t->hierarchy_known || may_provoke);
+    if (hierarchy && !(changes && t->fresh_due)) {
+        name_nothing(hold);
+        return (dp_verdict){.status = DP_PING_HIERARCHY,
+                            .is_provoked = !t->hierarchy_known,
+                            .cause = cause};
+    }
+    if (changes) {
+        return (dp_verdict){.status = DP_PING_CHANGES,
+                            .is_provoked = !t->known_named,
+                            .cause = cause,
+                            .named_n = t->named_n};
+    }
+    if (is_renewal && may_provoke) { /* what waits will do, too */
+        return (dp_verdict){.status = DP_PING_CHANGES,
+                            .is_provoked = !t->known_named,
+                            .cause = cause,
+                            .named_n = t->named_n ? t->named_n
+                                       : name_one_in_rotation(hold)};
+    }
+    if (is_final) {
+        return (dp_verdict){.status = DP_PING_NOTHING, .cause = cause};
+    }
+    return wait_on(hold, t, asks_provoked && !hold->provoke_at_us, now_us);
+}
+
 dp_verdict dp_look(dp_hold *hold, const dp_bus_map *bus, bool is_alive,
                    const dp_look_rules *rules, bool is_final,
                    dp_time_us now_us)
 {
     tally t = {.next_us = DP_NEVER_US};
+    is_final |= hold->ending || hold->ends_us <= now_us;
     for (uint32_t k = 0; k < hold->items_n; k++) {
         dp_hold_item *i = &hold->items[k];
         i->was_announced_now = false;
         wish w = wish_of(i, bus, is_alive, rules, hold->not_before_us);
         if (w.kind != NOTHING) {
-            count_item(&t, i, &w, now_us);
+            count_item(&t, i, &w, is_final, now_us);
         }
     }
-    dp_hold_cause cause = hold->ending;
-    bool is_renewal = hold->proof_until_us <= now_us;
-    if (!cause && hold->ends_us <= now_us) {
-        cause = DP_CAUSE_HEARTBEAT;
-    }
-    else if (!cause && is_renewal) {
-        cause = DP_CAUSE_PROOF;
-    }
-    is_final |= hold->ending || hold->ends_us <= now_us;
-    bool may_provoke = is_final
-                       || (hold->provoke_at_us
-                           && hold->provoke_at_us <= now_us);
-    bool asks_provoked = t.unproven_due || is_renewal
-                         || (t.hierarchy_due && !t.hierarchy_known);
-    bool changes = t.known_due || (t.unproven_due && may_provoke)
-                   || (is_final && t.dirty);
-    bool hierarchy = t.hierarchy_due && (t.hierarchy_known || may_provoke);
-    if (hierarchy && !(changes && t.fresh_due)) {
-        name_nothing(hold);
-        return (dp_verdict){.status = DP_PING_HIERARCHY,
-                            .is_provoked = !t.hierarchy_known,
-                            .cause = cause};
-    }
-    if (changes) {
-        return (dp_verdict){
-            .status = DP_PING_CHANGES,
-            .is_provoked = !t.known_due,
-            .cause = cause,
-            .named_n = count_named(hold, is_final, bus, is_alive, rules)};
-    }
-    if (is_renewal && may_provoke) {
-        name_one_in_rotation(hold);
-        return (dp_verdict){.status = DP_PING_CHANGES, .is_provoked = true,
-                            .cause = cause, .named_n = 1};
-    }
-    if (is_final) {
-        return (dp_verdict){.status = DP_PING_NOTHING, .cause = cause};
-    }
-    return wait_on(hold, &t, asks_provoked && !hold->provoke_at_us, now_us);
+    return decide(hold, &t, is_final, now_us);
 }
