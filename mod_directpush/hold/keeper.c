@@ -19,6 +19,10 @@
 /* Holds looked at per lock when all are, so that workers get their turn. */
 #define RELOOK_STEP 256
 
+/* Records of the journal per turn, so that answers leave and timers fire while
+ * a busy watcher writes on. */
+#define FOLLOW_STEP 1024
+
 /* A publisher's patience: the watcher answers in microseconds or is ill. */
 #define PUBLISH_PATIENCE_US (DP_SECOND_US / 2)
 
@@ -70,6 +74,9 @@ static void handle_event(dp_keeper *k, const dp_bus_event *ev)
     case DP_BUS_KIND_NEW:
     case DP_BUS_KIND_OTHER:
     case DP_BUS_KIND_VOUCH:
+        /* it may be given up, and asked for again get another slot */
+        k->has_doubt |= ev->kind == DP_BUS_KIND_VOUCH
+                        && ev->arg == DP_BUS_UNWATCHED;
         pthread_mutex_lock(&set->lock);
         dp_hold_set_slot_locked(set, ev->ref.slot, now);
         pthread_mutex_unlock(&set->lock);
@@ -91,11 +98,12 @@ static void handle_event(dp_keeper *k, const dp_bus_event *ev)
     }
 }
 
-/* Follow the journal to its end. */
+/* Follow the journal, to its end or for one step. */
 static void follow_bus(dp_keeper *k)
 {
     dp_bus_event ev;
-    while (k->bus) {
+    k->is_behind = false;
+    for (int n = 0; k->bus && n < FOLLOW_STEP; n++) {
         switch (dp_bus_catch_up(&k->bus->map, &k->cursor, &ev)) {
         case DP_BUS_NEXT_RECORD:
             handle_event(k, &ev);
@@ -109,6 +117,7 @@ static void follow_bus(dp_keeper *k)
             return;
         }
     }
+    k->is_behind = k->bus != NULL;
 }
 
 static int sleep_ms(dp_keeper *k)
@@ -120,7 +129,7 @@ static int sleep_ms(dp_keeper *k)
     if (until > k->tick_at_us) {
         until = k->tick_at_us;
     }
-    if (set->ready || k->wants || k->pings) {
+    if (set->ready || k->wants || k->pings || k->is_behind) {
         until = now;
     }
     set->sleeps_until_us = until > now ? until : 0;
@@ -155,46 +164,89 @@ static void wait_for_something(dp_keeper *k)
     }
 }
 
+/* One turn after a sleep. */
+static void turn(dp_keeper *k)
+{
+    dp_time_us now = dp_clock_mono_us();
+    follow_bus(k);
+    answer_ready(k);
+    pthread_mutex_lock(&k->set.lock);
+    dp_hold_set_expire_locked(&k->set, now);
+    pthread_mutex_unlock(&k->set.lock);
+    answer_ready(k);
+    dp_keeper_loop_send(k);
+    if (now >= k->tick_at_us) {
+        k->tick_at_us = now + TICK_US;
+        k->hooks.loop_tick(k->hooks.ctx);
+        if (dp_keeper_loop_tick(k, now)) {
+            relook_all(k);
+            answer_ready(k);
+        }
+    }
+}
+
 static void *run(void *arg)
 {
     dp_keeper *k = arg;
     while (!atomic_load_explicit(&k->is_ending, memory_order_acquire)) {
         wait_for_something(k);
-        dp_time_us now = dp_clock_mono_us();
-        follow_bus(k);
-        answer_ready(k);
-        pthread_mutex_lock(&k->set.lock);
-        dp_hold_set_expire_locked(&k->set, now);
-        pthread_mutex_unlock(&k->set.lock);
-        answer_ready(k);
-        dp_keeper_loop_send(k);
-        if (now >= k->tick_at_us) {
-            k->tick_at_us = now + TICK_US;
-            k->hooks.loop_tick(k->hooks.ctx);
-            if (dp_keeper_loop_tick(k, now)) {
-                relook_all(k);
-                answer_ready(k);
-            }
-        }
+        turn(k);
     }
+    /* What was claimed meanwhile is answered still: nobody else would, and a
+     * worker that wants such a hold back would wait for ever. */
+    pthread_mutex_lock(&k->set.lock);
+    k->set.is_over = true;
+    pthread_mutex_unlock(&k->set.lock);
+    answer_ready(k);
     return NULL;
+}
+
+/* @return false: the directory's name is too long */
+static bool name_files(dp_keeper *k, const char *dir)
+{
+    int n = snprintf(k->bus_path, sizeof(k->bus_path), "%s/%s", dir,
+                     DP_BUS_FILE_NAME);
+    int m = snprintf(k->socket_path, sizeof(k->socket_path), "%s/%s", dir,
+                     DP_BUS_SOCKET_NAME);
+    return n > 0 && (size_t)n < sizeof(k->bus_path) && m > 0
+           && (size_t)m < sizeof(k->socket_path);
+}
+
+static void release(dp_keeper *k)
+{
+    if (k->publisher) {
+        dp_link_publisher_free(&k->publisher);
+        dp_link_close(&k->link);
+        dp_keeper_drop_lines(k);
+        pthread_mutex_lock(&k->set.lock);
+        dp_hold_set_rebind_locked(&k->set, NULL);
+        pthread_mutex_unlock(&k->set.lock);
+        dp_hold_set_destroy(&k->set);
+        dp_keeper_bus_release(&k->bus);
+    }
+    if (k->nudge_fd >= 0) {
+        close(k->nudge_fd);
+    }
+    free(k);
 }
 
 apr_status_t dp_keeper_start(dp_keeper **out, const dp_keeper_args *args)
 {
     dp_keeper *k = calloc(1, sizeof(*k));
     DP_ASSERT(k);
+    *out = NULL;
     k->hooks = args->hooks;
     k->count = args->count;
     k->told = args->told ? args->told : &k->own_told;
-    snprintf(k->bus_path, sizeof(k->bus_path), "%s/%s", args->runtime_dir,
-             DP_BUS_FILE_NAME);
-    snprintf(k->socket_path, sizeof(k->socket_path), "%s/%s",
-             args->runtime_dir, DP_BUS_SOCKET_NAME);
+    k->nudge_fd = -1;
+    if (!name_files(k, args->runtime_dir)) {
+        release(k);
+        return APR_ENAMETOOLONG;
+    }
     k->nudge_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (k->nudge_fd < 0) {
         apr_status_t why = errno;
-        free(k);
+        release(k);
         return why;
     }
     dp_time_us now = dp_clock_mono_us();
@@ -206,31 +258,36 @@ apr_status_t dp_keeper_start(dp_keeper **out, const dp_keeper_args *args)
     /* Before the thread runs, so that the first Ping finds a bus. */
     dp_keeper_loop_tick(k, now);
     k->tick_at_us = now + TICK_US;
+    k->is_started = true;
+    *out = k; /* its hooks may want it at once */
     int rc = dp_thread_start(&k->thread, run, k);
     if (rc) {
-        close(k->nudge_fd);
-        free(k);
-        return rc;
+        *out = NULL;
+        release(k);
     }
-    *out = k;
-    return APR_SUCCESS;
+    return rc;
 }
 
 void dp_keeper_stop(dp_keeper **keeper)
 {
     dp_keeper *k = *keeper;
-    if (!k) {
+    if (!k || atomic_exchange_explicit(&k->is_ending, true,
+                                       memory_order_release)) {
         return;
     }
-    atomic_store_explicit(&k->is_ending, true, memory_order_release);
     uint64_t one = 1;
     if (write(k->nudge_fd, &one, sizeof(one)) < 0) {
         /* full: readable as well */
     }
     pthread_join(k->thread, NULL);
     dp_link_close(&k->link);
-    dp_link_publisher_free(&k->publisher);
-    *keeper = NULL;
-    /* Holds may be left, and their connections' cleanups may come: the set
-     * and the mapping go with the process, which is about to exit. */
+}
+
+void dp_keeper_free(dp_keeper **keeper)
+{
+    if (*keeper) {
+        dp_keeper_stop(keeper);
+        release(*keeper);
+        *keeper = NULL;
+    }
 }

@@ -65,8 +65,13 @@ typedef struct dp_bus_handle {
 /** Start the thread; after fork. Needs no bus and no watcher to be there. */
 apr_status_t dp_keeper_start(dp_keeper **out, const dp_keeper_args *args);
 
-/** End the thread; holds that are left are the caller's. */
+/** End the thread, after what was claimed is answered. Holds may be left, and
+ *  the clerk and connections' cleanups may still come for them: all else goes
+ *  on working, until the process exits or dp_keeper_free(). */
 void dp_keeper_stop(dp_keeper **k);
+
+/** Stop it and free it; no hold may be left and no call follow. */
+void dp_keeper_free(dp_keeper **k);
 
 dp_hold_set *dp_keeper_set(dp_keeper *k);
 

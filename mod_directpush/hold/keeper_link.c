@@ -58,43 +58,68 @@ static void tell_bus(dp_keeper *k, dp_bus_problem why)
     dp_keeper_say(k, DP_KEEPER_ERROR, line);
 }
 
-/* Take the bus that the name stands for now. @return it is another one */
-static bool attach(dp_keeper *k)
+/* Was a `forget` journalled that we have not read, and perhaps never will?
+ * Then nobody's proof is safe. */
+static void forget_missed(dp_keeper *k, const dp_bus_map *map)
+{
+    uint64_t seq = atomic_load_explicit(&map->header->forget_seq,
+                                        memory_order_acquire);
+    if (seq <= k->forget_seen) {
+        return;
+    }
+    k->forget_seen = seq;
+    if (k->is_started) { /* a new child's proofs are those of the others */
+        k->hooks.loop_forget(k->hooks.ctx, (dp_hash){{0, 0}}, 0, NULL);
+    }
+}
+
+/* From now on `fresh` is the bus (NULL: none). */
+static void take_bus(dp_keeper *k, dp_bus_handle *fresh)
+{
+    if (k->bus) {
+        forget_missed(k, &k->bus->map);
+    }
+    if (fresh) {
+        uint64_t instance = fresh->map.header->instance;
+        k->forget_seen = instance == k->last_instance ? k->forget_seen : 0;
+        k->last_instance = instance;
+        /* the cursor first, then compare all: nothing falls between */
+        k->cursor = dp_bus_cursor_at_head(&fresh->map);
+    }
+    pthread_mutex_lock(&k->set.lock);
+    dp_bus_handle *old = k->bus;
+    k->bus = fresh;
+    dp_hold_set_rebind_locked(&k->set, fresh ? &fresh->map : NULL);
+    pthread_mutex_unlock(&k->set.lock);
+    if (fresh) {
+        forget_missed(k, &fresh->map);
+    }
+    dp_keeper_bus_release(&old);
+    k->is_rebound = true;
+    k->must_ask = true;
+}
+
+/* Take the bus that the name stands for now. */
+static void attach(dp_keeper *k)
 {
     dp_bus_map map;
     dp_bus_problem why = DP_BUS_OK;
     if (k->bus && !dp_bus_is_replaced(&k->bus->map, k->bus_path)) {
-        return false;
+        return;
     }
     if (dp_bus_attach(&map, k->bus_path, &why) != APR_SUCCESS) {
         tell_bus(k, why);
-        if (!k->bus) {
-            return false;
+        if (k->bus) {
+            take_bus(k, NULL); /* ours is replaced by nothing usable */
         }
-        memset(&map, 0, sizeof(map)); /* ours is replaced by nothing usable */
+        return;
     }
-    dp_bus_handle *fresh = NULL;
-    if (map.header) {
-        fresh = calloc(1, sizeof(*fresh));
-        DP_ASSERT(fresh);
-        fresh->map = map;
-        atomic_init(&fresh->refs, 1);
-        tell_bus(k, DP_BUS_OK);
-        /* the cursor first, then compare all: nothing falls between */
-        k->cursor = dp_bus_cursor_at_head(&fresh->map);
-    }
-    uint64_t instance = fresh ? map.header->instance : 0;
-    pthread_mutex_lock(&k->set.lock);
-    dp_bus_handle *old = k->bus;
-    k->bus = fresh;
-    dp_hold_set_rebind_locked(&k->set, fresh ? &fresh->map : NULL,
-                              instance == k->last_instance);
-    pthread_mutex_unlock(&k->set.lock);
-    if (instance) {
-        k->last_instance = instance;
-    }
-    dp_keeper_bus_release(&old);
-    return true;
+    dp_bus_handle *fresh = calloc(1, sizeof(*fresh));
+    DP_ASSERT(fresh);
+    fresh->map = map;
+    atomic_init(&fresh->refs, 1);
+    tell_bus(k, DP_BUS_OK);
+    take_bus(k, fresh);
 }
 
 static void ask_topic(void *ctx, dp_map_node *node)
@@ -113,45 +138,70 @@ static void ask_all(dp_keeper *k)
     pthread_mutex_unlock(&k->set.lock);
 }
 
-static void lose_link(dp_keeper *k, dp_time_us now_us)
-{
-    bool was_ready = k->link.state == DP_LINK_READY;
-    dp_link_close(&k->link);
-    k->retry_wait_us = was_ready ? RETRY_MIN_US : k->retry_wait_us;
-    k->retry_at_us = now_us + dp_spread_jitter_us(k->retry_wait_us);
-    if (was_ready) {
-        if (is_news(&k->told->gone, 1)) {
-            dp_keeper_say(k, DP_KEEPER_ERROR,
-                          "directpushd has gone away; phones are told to sync "
-                          "at the fallback interval until it is back");
-        }
-        k->tick_at_us = 0; /* blind from now on: look at all holds */
-    }
-}
-
 static void tell_link(dp_keeper *k, int why)
 {
     if (!is_news(&k->told->link, why)
         || atomic_load_explicit(&k->told->gone, memory_order_relaxed)) {
         return; /* said, or it was there and has been missed already */
     }
-    const char *remedy =
-        why == ENOENT || why == ECONNREFUSED
-            ? "directpushd does not run: start it (systemctl start directpushd)"
-        : why == EACCES
-            ? "set `group` in directpushd.conf to the group of Apache's user"
-            : "is directpushd overloaded, or out of descriptors?";
+    const char *remedy = "is directpushd overloaded, or out of descriptors?";
+    if (why == ENOENT || why == ECONNREFUSED) {
+        remedy = "directpushd does not run: start it (systemctl start "
+                 "directpushd)";
+    }
+    else if (why == EACCES) {
+        remedy = "set `group` in directpushd.conf to the group of Apache's "
+                 "user";
+    }
+    else if (why == ENAMETOOLONG) {
+        remedy = "choose a shorter DirectPushRuntimeDir";
+    }
+    else if (why == EPROTO) {
+        remedy = "it refuses us or hangs: its log says why; directpushd and "
+                 "the module must be of one version";
+    }
     char line[1024];
     snprintf(line, sizeof(line), "cannot reach the watcher at %s: %s; %s",
              k->socket_path, strerror(why), remedy);
     dp_keeper_say(k, DP_KEEPER_ERROR, line);
 }
 
+/* The next try, later each time. */
+static void wait_longer(dp_keeper *k, dp_time_us now_us)
+{
+    k->retry_wait_us *= 2;
+    if (k->retry_wait_us < RETRY_MIN_US) {
+        k->retry_wait_us = RETRY_MIN_US;
+    }
+    if (k->retry_wait_us > RETRY_MAX_US) {
+        k->retry_wait_us = RETRY_MAX_US;
+    }
+    k->retry_at_us = now_us + dp_spread_jitter_us(k->retry_wait_us);
+}
+
+static void lose_link(dp_keeper *k, dp_time_us now_us)
+{
+    bool was_ready = k->link.state == DP_LINK_READY;
+    dp_link_close(&k->link);
+    k->retry_wait_us = was_ready ? 0 : k->retry_wait_us;
+    wait_longer(k, now_us);
+    if (!was_ready) {
+        tell_link(k, EPROTO); /* it accepts us, but does not greet */
+        return;
+    }
+    if (is_news(&k->told->gone, 1)) {
+        dp_keeper_say(k, DP_KEEPER_ERROR,
+                      "directpushd has gone away; phones are told to sync "
+                      "at the fallback interval until it is back");
+    }
+    k->tick_at_us = 0; /* blind from now on: look at all holds */
+}
+
 static void reach(dp_keeper *k, dp_time_us now_us)
 {
     if (k->link.state == DP_LINK_GREETING
         && now_us - k->link.since_us > DP_LINK_SILENCE_US) {
-        lose_link(k, now_us); /* it accepts but does not answer */
+        lose_link(k, now_us);
     }
     if (k->link.state != DP_LINK_DOWN || now_us < k->retry_at_us) {
         return;
@@ -159,14 +209,7 @@ static void reach(dp_keeper *k, dp_time_us now_us)
     int why = dp_link_open(&k->link, k->socket_path, now_us);
     if (why) {
         tell_link(k, why);
-        k->retry_wait_us *= 2;
-        if (k->retry_wait_us < RETRY_MIN_US) {
-            k->retry_wait_us = RETRY_MIN_US;
-        }
-        if (k->retry_wait_us > RETRY_MAX_US) {
-            k->retry_wait_us = RETRY_MAX_US;
-        }
-        k->retry_at_us = now_us + dp_spread_jitter_us(k->retry_wait_us);
+        wait_longer(k, now_us);
     }
 }
 
@@ -186,36 +229,74 @@ static void tell_silence(dp_keeper *k, bool alive)
     }
 }
 
+static void consider_items(dp_keeper *k, dp_topic *t, dp_time_us now_us)
+{
+    for (dp_hold_item *i = t->items; i; i = i->next) {
+        dp_hold_set_consider_locked(&k->set, i->hold, now_us);
+    }
+}
+
+/* A topic whose slot changed hands is looked up again, and asked for when it
+ * is nowhere. */
+static void mend_topic(void *ctx, dp_map_node *node)
+{
+    dp_keeper *k = ctx;
+    dp_topic *t = (dp_topic *)node;
+    if (t->ref.slot == DP_BUS_NO_SLOT
+        || dp_bus_look(k->set.bus, t->ref).is_current) {
+        return;
+    }
+    dp_topics_find(&k->set.topics, k->set.bus, t);
+    if (t->ref.slot == DP_BUS_NO_SLOT) {
+        ask_topic(k, node);
+    }
+    else {
+        consider_items(k, t, dp_clock_mono_us());
+    }
+}
+
+static void mend_topics(dp_keeper *k)
+{
+    k->has_doubt = false;
+    pthread_mutex_lock(&k->set.lock);
+    if (k->set.bus) {
+        dp_map_each(&k->set.topics.by_key, mend_topic, k);
+    }
+    pthread_mutex_unlock(&k->set.lock);
+}
+
 bool dp_keeper_loop_tick(dp_keeper *k, dp_time_us now_us)
 {
-    bool is_other = attach(k);
+    attach(k);
     reach(k, now_us);
     bool alive = is_alive(k, now_us);
+    bool must_relook = k->is_rebound;
+    k->is_rebound = false;
     tell_silence(k, alive);
     pthread_mutex_lock(&k->set.lock);
-    bool has_changed = alive != k->set.is_alive;
+    must_relook |= alive != k->set.is_alive;
     k->set.is_alive = alive;
     pthread_mutex_unlock(&k->set.lock);
-    if (is_other && k->link.state == DP_LINK_READY) {
+    if (k->must_ask && k->link.state == DP_LINK_READY) {
+        k->must_ask = false;
         ask_all(k);
     }
-    return is_other || has_changed;
+    if (k->has_doubt) {
+        mend_topics(k);
+    }
+    return must_relook;
 }
 
 /* `watch` was answered: perhaps there is a slot for the topic now. */
-static void on_watch(void *ctx, dp_hash key, bool is_ok, dp_span reason)
+static void on_watch(void *ctx, dp_hash key, bool is_ok, dp_bus_ref told)
 {
     dp_keeper *k = ctx;
-    (void)reason;
     pthread_mutex_lock(&k->set.lock);
     dp_topic *t = (dp_topic *)dp_map_get(&k->set.topics.by_key, key);
     if (t) {
         t->answer = is_ok ? DP_TOPIC_OK : DP_TOPIC_NO;
-        dp_topics_find(&k->set.topics, k->set.bus, t);
-        dp_time_us now = dp_clock_mono_us();
-        for (dp_hold_item *i = t->items; i; i = i->next) {
-            dp_hold_set_consider_locked(&k->set, i->hold, now);
-        }
+        dp_topics_settle(&k->set.topics, k->set.bus, t, told);
+        consider_items(k, t, dp_clock_mono_us());
     }
     pthread_mutex_unlock(&k->set.lock);
 }
@@ -237,8 +318,8 @@ void dp_keeper_loop_link(dp_keeper *k, bool request_ready, bool wake_ready)
         dp_keeper_say(k, is_back ? DP_KEEPER_NOTICE : DP_KEEPER_INFO,
                       is_back ? "directpushd is back"
                               : "connected to directpushd");
-        attach(k); /* a watcher that was restarted may have made a new bus */
-        ask_all(k);
+        /* a watcher that was restarted may have made a new bus */
+        k->must_ask = true;
         k->tick_at_us = 0;
     }
 }
@@ -271,14 +352,24 @@ void dp_keeper_loop_send(dp_keeper *k)
     }
 }
 
+void dp_keeper_drop_lines(dp_keeper *k)
+{
+    pthread_mutex_lock(&k->set.lock);
+    while (k->wants) {
+        dp_keeper_want_line *w = k->wants;
+        k->wants = w->next;
+        free(w);
+    }
+    while (k->pings) {
+        dp_keeper_ping_line *p = k->pings;
+        k->pings = p->next;
+        free(p);
+    }
+    pthread_mutex_unlock(&k->set.lock);
+}
+
 void dp_keeper_lapped(dp_keeper *k)
 {
-    /* What we missed may have been a `forget`: its proofs went when another
-     * child read it, or go now, with everybody's. */
-    uint64_t seq = atomic_load_explicit(&k->bus->map.header->forget_seq,
-                                        memory_order_acquire);
-    if (seq > k->forget_seen) {
-        k->forget_seen = seq;
-        k->hooks.loop_forget(k->hooks.ctx, (dp_hash){{0, 0}}, 0, NULL);
-    }
+    forget_missed(k, &k->bus->map);
+    k->has_doubt = true;
 }

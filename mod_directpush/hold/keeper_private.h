@@ -38,6 +38,11 @@ struct dp_keeper {
 
     /* the loop's own */
     dp_bus_cursor cursor;
+    bool is_started;             /* hooks may be called */
+    bool is_behind;              /* the journal goes on */
+    bool is_rebound;             /* another bus: look at all holds */
+    bool must_ask;               /* the watcher shall hear of all topics */
+    bool has_doubt;              /* some topic may have lost its slot */
     uint64_t last_instance;
     uint64_t forget_seen;        /* seq of the newest FORGET we acted on */
     dp_link_client link;
@@ -63,6 +68,9 @@ void dp_keeper_loop_send(dp_keeper *k);
 bool dp_keeper_loop_tick(dp_keeper *k, dp_time_us now_us);
 /* loop: the journal has overtaken us */
 void dp_keeper_lapped(dp_keeper *k);
+
+/* Free what workers have left and nobody will send. */
+void dp_keeper_drop_lines(dp_keeper *k);
 
 /* Queue a `watch`, unless the bus says that it is fresh. Lock held. */
 void dp_keeper_ask_locked(dp_keeper *k, dp_hash key, dp_bus_ref ref,

@@ -80,6 +80,18 @@ static void ask_for_topics(dp_keeper *k, dp_hold *hold, dp_time_us now_us)
     }
 }
 
+/* The Ping's worker may have been overtaken by that of a newer one. */
+static bool is_superseded(const dp_hold_set *set, const dp_hold *hold)
+{
+    for (dp_map_node *at = dp_map_get(&set->by_device, hold->by_device.key);
+         at; at = dp_map_same(at)) {
+        if (DP_TIMER_OWNER(at, dp_hold, by_device)->arrival > hold->arrival) {
+            return true;
+        }
+    }
+    return false;
+}
+
 dp_verdict dp_keeper_worker_park(dp_keeper *k, dp_hold *hold,
                                  const dp_topic_spec *names)
 {
@@ -91,6 +103,9 @@ dp_verdict dp_keeper_worker_park(dp_keeper *k, dp_hold *hold,
     dp_count(k->count, DP_COUNT_superseded,
              (int64_t)dp_hold_set_end_locked(set, device, hold->arrival,
                                              DP_CAUSE_NEWER, now));
+    if (is_superseded(set, hold)) {
+        hold->ending = DP_CAUSE_NEWER;
+    }
     if (set->is_draining) {
         hold->ending = DP_CAUSE_DRAIN;
         hold->must_close = true;

@@ -1,15 +1,15 @@
 #include "hold/link_client.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/types.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/dp_check.h"
@@ -43,7 +43,8 @@ static int connect_to(const char *path, int flags)
 static void queue(dp_link_client *l, const char *bytes, size_t n)
 {
     if (l->out_n + n > DP_LINK_QUEUE_MAX) {
-        return; /* dp_link_flush() sees that nothing moves and gives up */
+        l->is_overfull = true; /* dp_link_flush() gives up */
+        return;
     }
     if (l->out_n + n > l->out_cap) {
         size_t cap = l->out_cap ? l->out_cap : 4096;
@@ -78,7 +79,7 @@ int dp_link_open(dp_link_client *l, const char *path, dp_time_us now_us)
     const dp_span hello[] = {DP_SPAN_LIT("hello"), DP_SPAN_LIT("module"),
                              DP_SPAN_LIT("1")};
     queue_line(l, hello, 3);
-    if (write(l->wake_fd, "wake\n", 5) != 5) {
+    if (send(l->wake_fd, "wake\n", 5, MSG_NOSIGNAL) != 5) {
         dp_link_close(l);
         return EPIPE;
     }
@@ -103,7 +104,7 @@ void dp_link_close(dp_link_client *l)
 static void push_asked(dp_link_client *l, dp_hash key)
 {
     if (l->asked_head + l->asked_n == l->asked_cap) {
-        if (l->asked_head) {
+        if (l->asked_head > l->asked_n) { /* so that moving stays cheap */
             memmove(l->asked, l->asked + l->asked_head,
                     l->asked_n * sizeof(*l->asked));
             l->asked_head = 0;
@@ -163,7 +164,7 @@ bool dp_link_flush(dp_link_client *l)
     }
     memmove(l->out, l->out + done, l->out_n - done);
     l->out_n -= done;
-    return l->out_n < DP_LINK_QUEUE_MAX - DP_LINK_LINE_MAX;
+    return !l->is_overfull;
 }
 
 /* READY when both connections were welcomed. */
@@ -173,6 +174,18 @@ static void greeted(dp_link_client *l, dp_time_us now_us)
         l->state = DP_LINK_READY;
         l->since_us = now_us;
     }
+}
+
+/* `ok SLOT GEN` */
+static dp_bus_ref ref_of(const dp_link_line *line)
+{
+    uint64_t slot, gen;
+    if (line->fields_n < 3 || !dp_link_u64(line->field[1], &slot)
+        || !dp_link_u64(line->field[2], &gen) || slot >= DP_BUS_NO_SLOT
+        || gen > UINT32_MAX) {
+        return DP_BUS_NO_REF;
+    }
+    return (dp_bus_ref){(uint32_t)slot, (uint32_t)gen};
 }
 
 /* One answer, in order of the questions; `hello` was the first.
@@ -193,8 +206,7 @@ static bool answered(dp_link_client *l, const dp_link_line *line,
     if (--l->asked_n == 0) {
         l->asked_head = 0;
     }
-    on_watch(ctx, key, is_ok,
-             line->fields_n > 1 ? line->field[1] : (dp_span){NULL, 0});
+    on_watch(ctx, key, is_ok, is_ok ? ref_of(line) : DP_BUS_NO_REF);
     return true;
 }
 
@@ -268,94 +280,138 @@ struct dp_link_publisher {
     pthread_mutex_t lock;
     dp_time_us patience_us;
     int fd;
-    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    char path[]; /* whole, so that one too long is an error, not another */
 };
 
 dp_link_publisher *dp_link_publisher_make(const char *path,
                                           dp_time_us patience_us)
 {
-    dp_link_publisher *p = calloc(1, sizeof(*p));
+    size_t n = strlen(path) + 1;
+    dp_link_publisher *p = calloc(1, sizeof(*p) + n);
     DP_ASSERT(p);
     pthread_mutex_init(&p->lock, NULL);
     p->patience_us = patience_us;
     p->fd = -1;
-    snprintf(p->path, sizeof(p->path), "%s", path);
+    memcpy(p->path, path, n);
     return p;
+}
+
+static void publisher_drop(dp_link_publisher *p)
+{
+    if (p->fd >= 0) {
+        close(p->fd);
+        p->fd = -1;
+    }
 }
 
 void dp_link_publisher_free(dp_link_publisher **p)
 {
     if (*p) {
-        if ((*p)->fd >= 0) {
-            close((*p)->fd);
-        }
+        publisher_drop(*p);
         pthread_mutex_destroy(&(*p)->lock);
         free(*p);
         *p = NULL;
     }
 }
 
-static bool publisher_connect(dp_link_publisher *p)
+/* Wait for the descriptor. @return false: not before `until_us` */
+static bool is_ready(int fd, short events, dp_time_us until_us)
 {
-    p->fd = connect_to(p->path, SOCK_NONBLOCK);
-    if (p->fd < 0) {
-        return false;
+    for (;;) {
+        dp_time_us left = until_us - dp_clock_mono_us();
+        struct pollfd p = {.fd = fd, .events = events};
+        int n = left > 0 ? poll(&p, 1, (int)((left + 999) / 1000)) : 0;
+        if (n > 0) {
+            return true;
+        }
+        if (n == 0 || errno != EINTR) {
+            return false;
+        }
     }
-    int flags = fcntl(p->fd, F_GETFL);
-    struct timeval t = {.tv_sec = p->patience_us / DP_SECOND_US,
-                        .tv_usec = p->patience_us % DP_SECOND_US};
-    fcntl(p->fd, F_SETFL, flags & ~O_NONBLOCK);
-    setsockopt(p->fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
-    setsockopt(p->fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
-    return true;
 }
 
-/* Send one line and read one. @return length of the answer without LF, 0: no */
-static size_t exchange(int fd, const char *line, size_t n, char *in, size_t cap)
+typedef enum outcome { ANSWERED, BROKEN, TOO_SLOW } outcome;
+
+/* Send a whole line. A line is much smaller than a socket's buffer, so one
+ * that does not fit means that the watcher does not read. */
+static outcome send_line(int fd, const char *line, size_t n)
 {
-    if (send(fd, line, n, MSG_NOSIGNAL) != (ssize_t)n) {
-        return 0;
+    ssize_t k;
+    do {
+        k = send(fd, line, n, MSG_NOSIGNAL);
+    } while (k < 0 && errno == EINTR);
+    if (k == (ssize_t)n) {
+        return ANSWERED;
     }
+    return k >= 0 || errno == EAGAIN || errno == EWOULDBLOCK ? TOO_SLOW
+                                                             : BROKEN;
+}
+
+/* Read one line, all of it until `until_us`. */
+static outcome read_line(int fd, dp_time_us until_us, char *in, size_t cap,
+                         size_t *out_n)
+{
     size_t got = 0;
     while (got < cap) {
         ssize_t k = recv(fd, in + got, cap - got, 0);
-        if (k < 0 && errno == EINTR) {
+        if (k < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            if (!is_ready(fd, POLLIN, until_us)) {
+                return TOO_SLOW;
+            }
             continue;
         }
-        if (k <= 0) {
-            return 0;
+        if (k == 0 || (k < 0 && errno != EINTR)) {
+            return BROKEN;
         }
-        got += (size_t)k;
-        if (in[got - 1] == '\n') {
-            return got - 1;
+        got += k > 0 ? (size_t)k : 0;
+        if (got && in[got - 1] == '\n') {
+            *out_n = got - 1;
+            return ANSWERED;
         }
     }
-    return 0;
+    return BROKEN;
 }
 
 /* After a fault the connection may be out of step: the next call makes it
  * anew. A connection that the watcher has closed meanwhile (it was restarted)
  * is made anew once within the call. */
-static size_t ask(dp_link_publisher *p, const char *line, size_t n, char *in,
-                  size_t cap)
+static bool ask(dp_link_publisher *p, const char *line, size_t n,
+                dp_time_us until_us, dp_link_line *out, char *in, size_t cap)
 {
     for (int tries = 0; tries < 2; tries++) {
         bool is_old = p->fd >= 0;
-        if (!is_old && !publisher_connect(p)) {
-            return 0;
+        size_t got = 0;
+        if (!is_old && (p->fd = connect_to(p->path, SOCK_NONBLOCK)) < 0) {
+            return false;
         }
-        size_t got = exchange(p->fd, line, n, in, cap);
-        if (got) {
-            return got;
+        outcome o = send_line(p->fd, line, n);
+        if (o == ANSWERED) {
+            o = read_line(p->fd, until_us, in, cap, &got);
         }
-        bool is_slow = errno == EAGAIN || errno == EWOULDBLOCK;
-        close(p->fd);
-        p->fd = -1;
-        if (!is_old || is_slow) {
-            return 0;
+        if (o == ANSWERED) {
+            dp_link_parse((unsigned char *)in, got, out);
+            if (out->fields_n) {
+                return true;
+            }
+        }
+        publisher_drop(p);
+        if (!is_old || o != BROKEN) {
+            return false;
         }
     }
-    return 0;
+    return false;
+}
+
+/* Take turns, but no longer than the whole may take: behind a watcher that
+ * hangs, everybody would wait for all before him. */
+static bool take_turn(dp_link_publisher *p)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    dp_time_us us = until.tv_nsec / 1000 + p->patience_us;
+    until.tv_sec += us / DP_SECOND_US;
+    until.tv_nsec = us % DP_SECOND_US * 1000;
+    return pthread_mutex_timedlock(&p->lock, &until) == 0;
 }
 
 bool dp_link_publish(dp_link_publisher *p, dp_span user,
@@ -365,19 +421,16 @@ bool dp_link_publish(dp_link_publisher *p, dp_span user,
     const dp_span f[] = {DP_SPAN_LIT("publish"), user, dp_span_str(class_name),
                          folder, dp_span_str(is_new ? "new" : "other")};
     char out[DP_LINK_LINE_MAX], in[512];
+    dp_link_line line = {.fields_n = 0};
     size_t n = dp_link_format(out, sizeof(out), f, 5);
-    if (!n) {
+    if (!n || !take_turn(p)) {
         return false;
     }
-    pthread_mutex_lock(&p->lock);
-    errno = 0;
-    size_t got = ask(p, out, n, in, sizeof(in));
+    dp_time_us until = dp_clock_mono_us() + p->patience_us;
+    bool is_answered = ask(p, out, n, until, &line, in, sizeof(in));
     pthread_mutex_unlock(&p->lock);
-    dp_link_line line = {.fields_n = 0};
-    if (got) {
-        dp_link_parse((unsigned char *)in, got, &line);
-    }
-    return line.fields_n >= 3 && dp_span_is(line.field[0], DP_SPAN_LIT("ok"))
+    return is_answered && line.fields_n >= 3
+           && dp_span_is(line.field[0], DP_SPAN_LIT("ok"))
            && dp_link_u64(line.field[1], out_seq)
            && dp_link_u64(line.field[2], out_prev);
 }

@@ -14,6 +14,7 @@
 #include "base/dp_clock.h"
 #include "base/dp_hash.h"
 #include "bus/bus_link.h"
+#include "bus/bus_read.h"
 #include "device/device.h"
 
 /* What 100,000 `watch` lines of ordinary length take. */
@@ -37,11 +38,13 @@ typedef struct dp_link_client {
     dp_hash *asked; /* topics whose `watch` awaits an answer, oldest first */
     size_t asked_n, asked_cap, asked_head;
     bool hello_is_ok, wake_is_ok; /* both: READY */
+    bool is_overfull; /* a line found no room: the link is to be given up */
 } dp_link_client;
 
-/* An answer to `watch`. */
+/* An answer to `watch`. @param told  where the topic is; NO_REF: `no`, or not
+ *  said */
 typedef void dp_link_on_watch(void *ctx, dp_hash topic_key, bool is_ok,
-                              dp_span reason);
+                              dp_bus_ref told);
 
 void dp_link_init(dp_link_client *l);
 

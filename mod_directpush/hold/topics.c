@@ -16,6 +16,13 @@ static dp_hash key_of(const dp_bus_map *bus, dp_span user, dp_class class_id,
     return dp_topic_key(key, user, class_id, folder);
 }
 
+static void copy(char *to, dp_span s)
+{
+    if (s.n) {
+        memcpy(to, s.p, s.n);
+    }
+}
+
 static void slot_out(dp_topics *ts, dp_topic *t)
 {
     if (t->ref.slot >= ts->slot_cap) {
@@ -31,10 +38,8 @@ static void slot_out(dp_topics *ts, dp_topic *t)
     t->next_of_slot = NULL;
 }
 
-void dp_topics_find(dp_topics *ts, const dp_bus_map *bus, dp_topic *t)
+static void set_ref(dp_topics *ts, dp_topic *t, dp_bus_ref ref)
 {
-    dp_bus_ref ref = bus && bus->header ? dp_bus_find(bus, t->node.key)
-                                        : DP_BUS_NO_REF;
     if (ref.slot != t->ref.slot) {
         slot_out(ts, t);
         if (ref.slot < ts->slot_cap) {
@@ -43,6 +48,29 @@ void dp_topics_find(dp_topics *ts, const dp_bus_map *bus, dp_topic *t)
         }
     }
     t->ref = ref;
+}
+
+void dp_topics_find(dp_topics *ts, const dp_bus_map *bus, dp_topic *t)
+{
+    set_ref(ts, t, bus && bus->header ? dp_bus_find(bus, t->node.key)
+                                      : DP_BUS_NO_REF);
+}
+
+void dp_topics_settle(dp_topics *ts, const dp_bus_map *bus, dp_topic *t,
+                      dp_bus_ref told)
+{
+    dp_topics_find(ts, bus, t);
+    if (t->ref.slot != DP_BUS_NO_SLOT || told.slot == DP_BUS_NO_SLOT || !bus
+        || !bus->header) {
+        return;
+    }
+    dp_hash of_class = dp_topic_key(bus->header->hash_key, dp_topic_user(t),
+                                    t->class_id,
+                                    DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS));
+    dp_bus_ref ref = dp_bus_find(bus, of_class);
+    if (ref.slot == told.slot && ref.gen == told.gen) {
+        set_ref(ts, t, ref);
+    }
 }
 
 dp_topic *dp_topics_get(dp_topics *ts, const dp_bus_map *bus, dp_span user,
@@ -59,8 +87,8 @@ dp_topic *dp_topics_get(dp_topics *ts, const dp_bus_map *bus, dp_span user,
     t->class_id = class_id;
     t->user_n = (uint16_t)user.n;
     t->folder_n = (uint16_t)folder.n;
-    memcpy(t->name, user.p, user.n);
-    memcpy(t->name + user.n, folder.p, folder.n);
+    copy(t->name, user);
+    copy(t->name + user.n, folder);
     dp_map_put(&ts->by_key, &t->node, key);
     dp_topics_find(ts, bus, t);
     return t;
@@ -130,7 +158,7 @@ void dp_topics_rebind(dp_topics *ts, const dp_bus_map *bus)
     dp_map_free(&ts->by_key);
     ts->by_key = rc.fresh;
     free(ts->by_slot);
-    ts->slot_cap = bus && bus->header ? bus->header->topic_cap : 0;
+    ts->slot_cap = bus && bus->header ? bus->topic_cap : 0;
     ts->by_slot = ts->slot_cap ? calloc(ts->slot_cap, sizeof(*ts->by_slot))
                                : NULL;
     DP_ASSERT(!ts->slot_cap || ts->by_slot);

@@ -62,6 +62,13 @@ void dp_topics_unlink(dp_topics *ts, struct dp_hold_item *item);
 /** Look the topic up in the bus (again). */
 void dp_topics_find(dp_topics *ts, const dp_bus_map *bus, dp_topic *t);
 
+/** Look it up after the watcher said that it is `told` (or NO_REF). A topic
+ *  that has no name in the bus is its user's class topic, if that is what the
+ *  watcher says; a slot number alone is not believed, since it may be of
+ *  another file than the one that we have mapped. */
+void dp_topics_settle(dp_topics *ts, const dp_bus_map *bus, dp_topic *t,
+                      dp_bus_ref told);
+
 /** Another bus file, or none: all keys and slots anew. */
 void dp_topics_rebind(dp_topics *ts, const dp_bus_map *bus);
 
