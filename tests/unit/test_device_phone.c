@@ -101,7 +101,8 @@ static void later_ones_are_differences(void **state)
     assert_null(dp_phone_find(&phone, DP_SPAN_LIT("3")));
 }
 
-static void beginning_anew_keeps_the_keys_of_folders_that_remain(void **state)
+static void
+beginning_anew_keeps_the_keys_but_syncs_what_is_watched(void **state)
 {
     folder_sync("1", "k1", ALL, 5);
     dp_buf_set(&dp_phone_find(&phone, DP_SPAN_LIT("1"))->key,
@@ -109,7 +110,10 @@ static void beginning_anew_keeps_the_keys_of_folders_that_remain(void **state)
     dp_buf_set(&phone.hierarchy_key, DP_SPAN_LIT("0"));
     folder_sync("1", "k9", ALL, 2);
     assert_int_equal(phone.folders_n, 2);
+    dp_phone_choose(&phone);
     assert_string_equal(dp_phone_find(&phone, DP_SPAN_LIT("1"))->key.p, "s7");
+    assert_true(dp_phone_find(&phone, DP_SPAN_LIT("1"))->needs_sync);
+    assert_false(dp_phone_find(&phone, DP_SPAN_LIT("2"))->needs_sync);
 }
 
 static void a_refused_foldersync_changes_nothing(void **state)
@@ -306,7 +310,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PHONE_TEST(the_first_foldersync_lists_all),
         PHONE_TEST(later_ones_are_differences),
-        PHONE_TEST(beginning_anew_keeps_the_keys_of_folders_that_remain),
+        PHONE_TEST(beginning_anew_keeps_the_keys_but_syncs_what_is_watched),
         PHONE_TEST(a_refused_foldersync_changes_nothing),
         PHONE_TEST(a_phone_watches_the_inbox_and_the_other_classes),
         PHONE_TEST(filters_are_names_paths_classes_and_ids),

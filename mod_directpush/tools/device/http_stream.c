@@ -298,6 +298,10 @@ SSL_CTX *dp_http_stream_tls(const char *ca_file, bool is_insecure, char *why)
     SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE |
                               SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
+    if (ca_file) { /* also a server's own certificate, without its issuer */
+        X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(tls),
+                                    X509_V_FLAG_PARTIAL_CHAIN);
+    }
     SSL_CTX_set_verify(tls, is_insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
                        NULL);
     bool has_ca =

@@ -213,11 +213,15 @@ static void take_change(void *ctx, const dp_folder_change *c)
     f->is_listed = true;
 }
 
-/* A FolderSync from the beginning lists all there are. */
-static void drop_unlisted(dp_phone *p, dp_folder_sync_result *result)
+/* A FolderSync from the beginning lists all there are. If the server has
+ * forgotten the old one, what else has it forgotten? */
+static void begin_anew(dp_phone *p, dp_folder_sync_result *result)
 {
     for (size_t i = p->folders_n; i-- > 0;) {
-        if (!p->folders[i].is_listed) {
+        if (p->folders[i].is_listed) {
+            p->folders[i].needs_sync = true;
+        }
+        else {
             remove_folder(p, &p->folders[i]);
             result->deleted++;
         }
@@ -247,7 +251,7 @@ dp_folder_sync_result dp_phone_folder_sync_take(dp_phone *p, dp_span body)
     dp_folders_init(&parser, take_change, &taker);
     dp_folders_feed(&parser, body);
     if (is_from_zero) {
-        drop_unlisted(p, &result);
+        begin_anew(p, &result);
     }
     dp_buf_set(&p->hierarchy_key, dp_span_of(parser.key, parser.key_n));
     return result;

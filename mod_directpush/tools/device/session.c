@@ -167,12 +167,23 @@ static bool was_stale(const dp_session *s, dp_http_outcome outcome)
            (s->sent_us == 0 || dp_clock_mono_us() - s->sent_us < STALE_US);
 }
 
+static const char *name_of(dp_cmd cmd)
+{
+    return cmd == DP_CMD_NONE ? "OPTIONS" : dp_cmd_name(cmd);
+}
+
+static void report_lost(dp_session *s, dp_cmd cmd, const char *why)
+{
+    dp_timeline_lost(s->timeline, name_of(cmd), why,
+                     s->sent_us ? dp_clock_mono_us() - s->sent_us : 0);
+}
+
 /* --- what an answer means --- */
 
 static dp_answer classify_status(dp_session *s, dp_cmd cmd)
 {
     unsigned status = s->answer.status;
-    const char *what = cmd == DP_CMD_NONE ? "OPTIONS" : dp_cmd_name(cmd);
+    const char *what = name_of(cmd);
     s->has_answered = true;
     if (status == 200) {
         return DP_ANSWER_GOOD;
@@ -235,7 +246,8 @@ dp_answer dp_session_ask(dp_session *s, dp_cmd cmd, dp_span body,
                          void (*on_sent)(dp_session *s, void *ctx), void *ctx)
 {
     dp_http_outcome outcome = exchange(s, cmd, body, timeout_us, on_sent, ctx);
-    if (was_stale(s, outcome)) {
+    if (was_stale(s, outcome)) { /* said, since it may also be a crash */
+        report_lost(s, cmd, s->http.stream.why);
         outcome = exchange(s, cmd, body, timeout_us, on_sent, ctx);
     }
     dp_answer answer = classify(s, cmd, outcome);

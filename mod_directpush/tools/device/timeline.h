@@ -55,9 +55,9 @@ void dp_timeline_ping_sent(dp_timeline *t, const dp_timeline_ping *ping);
 /** Status 2; folders that need a Sync are the ones it named. */
 void dp_timeline_woken(dp_timeline *t, const dp_phone *phone,
                        dp_time_us after_us);
-/** Any other status. @param next_s the next heartbeat */
+/** Any other status. @param heartbeat_s what it had asked for */
 void dp_timeline_answered(dp_timeline *t, unsigned status, uint32_t value,
-                          dp_time_us after_us, uint32_t next_s);
+                          dp_time_us after_us, uint32_t heartbeat_s);
 /** A connection or an answer was lost. */
 void dp_timeline_lost(dp_timeline *t, const char *during, const char *why,
                       dp_time_us after_us);

@@ -94,7 +94,7 @@ void dp_timeline_woken(dp_timeline *t, const dp_phone *phone,
 }
 
 void dp_timeline_answered(dp_timeline *t, unsigned status, uint32_t value,
-                          dp_time_us after_us, uint32_t next_s)
+                          dp_time_us after_us, uint32_t heartbeat_s)
 {
     dp_event e;
     dp_event_begin(&e, t, "answered",
@@ -102,7 +102,7 @@ void dp_timeline_answered(dp_timeline *t, unsigned status, uint32_t value,
     dp_json_int(&e.json, "status", status);
     dp_json_int(&e.json, "value", value);
     dp_json_seconds(&e.json, "after", after_us);
-    dp_json_int(&e.json, "next_heartbeat", next_s);
+    dp_json_int(&e.json, "heartbeat", heartbeat_s);
     dp_event_say_seconds(&e, "after ", after_us);
     dp_event_say(&e, ": %s", dp_timeline_ping_status(status));
     if (status != DP_PING_NOTHING) {
@@ -141,6 +141,9 @@ void dp_timeline_retry(dp_timeline *t, const char *why, dp_time_us delay_us)
 }
 
 /* A phrase of ours with something hostile in it. */
+static void phrase(dp_buf *out, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
 static void phrase(dp_buf *out, const char *format, va_list args)
 {
     char text[1024];
