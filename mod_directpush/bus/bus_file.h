@@ -28,9 +28,6 @@ typedef struct dp_bus_shape {
 bool dp_bus_shape_of(dp_bus_shape *out, uint32_t topic_cap,
                      uint32_t journal_cap);
 
-/** This boot's id. @return false without /proc */
-bool dp_bus_boot_id(uint8_t out[16]);
-
 /**
  * Open `path`, judge it, map it whole.
  * @param is_writer  map it read-write

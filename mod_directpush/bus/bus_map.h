@@ -57,6 +57,9 @@ void dp_bus_detach(dp_bus_map *map);
 /** Has the name `path` become another file, or has the writer said so? */
 bool dp_bus_is_replaced(const dp_bus_map *map, const char *path);
 
+/** This boot's id. @return false without /proc */
+bool dp_bus_boot_id(uint8_t out[16]);
+
 /** One line for the administrator: what is wrong and what to do. */
 const char *dp_bus_problem_text(dp_bus_problem problem);
 

@@ -16,6 +16,23 @@
 static char *problem_at;
 static size_t problem_cap;
 
+static const char words[] =
+    "runtime_dir, state_dir, group, default_domain, topics, journal, "
+    "user_topics, connections, log_level or maildir";
+static const char maildir_words[] = "path, poll_interval, network or watch";
+
+/* libconfuse's own messages say what is wrong, not what would be right. */
+static const char *expected_instead(const cfg_t *cfg, const char *text)
+{
+    if (strncmp(text, "no such option", 14) == 0) {
+        return strcmp(cfg->name, "maildir") == 0 ? maildir_words : words;
+    }
+    if (strncmp(text, "invalid integer", 15) == 0) {
+        return "a number";
+    }
+    return NULL;
+}
+
 static void keep_problem(cfg_t *cfg, const char *format, va_list args)
 {
     char text[512];
@@ -23,9 +40,10 @@ static void keep_problem(cfg_t *cfg, const char *format, va_list args)
         return; /* the first one is the cause of the others */
     }
     vsnprintf(text, sizeof(text), format, args);
-    snprintf(problem_at, problem_cap, "%s:%d: %s",
-             cfg && cfg->filename ? cfg->filename : "?", cfg ? cfg->line : 0,
-             text);
+    const char *expected = expected_instead(cfg, text);
+    snprintf(problem_at, problem_cap, "%s:%d: %s%s%s",
+             cfg->filename ? cfg->filename : "?", cfg->line, text,
+             expected ? ": expected " : "", expected ? expected : "");
 }
 
 static int expect_positive(cfg_t *cfg, cfg_opt_t *opt)
@@ -213,16 +231,41 @@ static dp_conf *take(const char *file, cfg_t *cfg)
 }
 
 /* What no single value can tell. @return false after telling */
-static bool check_whole(const dp_conf *conf, char *problem, size_t cap)
+static bool check_whole(cfg_t *cfg, const char *file, char *problem, size_t cap)
 {
-    if (conf->maildir.is_on && !conf->maildir.path) {
+    if (cfg_size(cfg, "maildir") > 1) {
+        snprintf(problem, cap, "%s:%d: expected one maildir section", file,
+                 cfg_getnsec(cfg, "maildir", 1)->line);
+        return false;
+    }
+    if (cfg_size(cfg, "maildir") == 1
+        && !cfg_getstr(cfg_getsec(cfg, "maildir"), "path")) {
         snprintf(problem, cap,
-                 "%s:0: maildir: expected path = \"...\" in it, like "
+                 "%s:%d: maildir: expected path = \"...\" in it, like "
                  "\"/var/mail/%%d/%%n/Maildir\"",
-                 conf->file);
+                 file, cfg_getsec(cfg, "maildir")->line);
         return false;
     }
     return true;
+}
+
+static dp_conf *parse(cfg_t *cfg, const char *file, char *problem, size_t cap)
+{
+    int rv = cfg_parse(cfg, file);
+    if (rv == CFG_FILE_ERROR) {
+        snprintf(problem, cap, "%s:0: expected a readable file: %s", file,
+                 strerror(errno));
+    }
+    else if (rv != CFG_SUCCESS) {
+        if (!*problem) {
+            snprintf(problem, cap, "%s:%d: expected name = value", file,
+                     cfg->line);
+        }
+    }
+    else if (check_whole(cfg, file, problem, cap)) {
+        return take(file, cfg);
+    }
+    return NULL;
 }
 
 dp_conf *dp_conf_read(const char *file, char *problem, size_t cap)
@@ -247,7 +290,6 @@ dp_conf *dp_conf_read(const char *file, char *problem, size_t cap)
         CFG_SEC("maildir", maildir, CFGF_MULTI),
         CFG_END(),
     };
-    dp_conf *conf = NULL;
     problem[0] = '\0';
     problem_at = problem;
     problem_cap = cap;
@@ -255,24 +297,7 @@ dp_conf *dp_conf_read(const char *file, char *problem, size_t cap)
     DP_ASSERT(cfg);
     cfg_set_error_function(cfg, keep_problem);
     set_checks(cfg);
-    int rv = cfg_parse(cfg, file);
-    if (rv == CFG_SUCCESS && cfg_size(cfg, "maildir") > 1) {
-        snprintf(problem, cap, "%s:%d: expected one maildir section", file,
-                 cfg_getnsec(cfg, "maildir", 1)->line);
-    }
-    else if (rv == CFG_FILE_ERROR) {
-        snprintf(problem, cap, "%s:0: expected a readable file: %s", file,
-                 strerror(errno));
-    }
-    else if (rv == CFG_PARSE_ERROR && !*problem) {
-        snprintf(problem, cap, "%s:0: expected name = value", file);
-    }
-    else if (rv == CFG_SUCCESS) {
-        conf = take(file, cfg);
-        if (!check_whole(conf, problem, cap)) {
-            dp_conf_free(&conf);
-        }
-    }
+    dp_conf *conf = parse(cfg, file, problem, cap);
     cfg_free(cfg);
     problem_at = NULL;
     return conf;

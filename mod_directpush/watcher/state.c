@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bus/bus_file.h"
+#include "bus/bus_map.h"
 #include "watcher/log.h"
 #include "watcher/state_record.h"
 

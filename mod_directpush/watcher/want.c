@@ -7,8 +7,9 @@
 #include "bus/topic_name.h"
 #include "watcher/log.h"
 
-/* One GUID and the spellings of a user's name; more are not worth a slot. */
-#define ALIASES_MAX 4
+/* A GUID, spellings of a user's name, and for a class topic the folders that
+ * it stands for. */
+#define ALIASES_MAX 1024
 
 struct dp_wants {
     dp_loop *loop;

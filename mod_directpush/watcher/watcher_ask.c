@@ -75,11 +75,13 @@ static dp_want *find(const dp_watcher *w, dp_class c, const name *n)
     return dp_wants_at_slot(w->wants, ref.slot);
 }
 
-static bool is_other_name(const dp_want *want, const name *n)
+/* Children find topics in the bus by the name that they asked for. */
+static void name_it(dp_watcher *w, dp_want *want, const name *n)
 {
-    return strcmp(want->folder, n->folder) == 0
-           && (strcmp(n->asked_user, n->user) != 0
-               || strcmp(n->asked_folder, n->folder) != 0);
+    if (strcmp(n->asked_user, want->user->name) != 0
+        || strcmp(n->asked_folder, want->folder) != 0) {
+        dp_want_add_alias(w->wants, want, n->asked_user, n->asked_folder);
+    }
 }
 
 /* @return NULL, or why it is not watched */
@@ -117,13 +119,8 @@ const char *dp_watcher_watch(dp_watcher *w, dp_span user, dp_class c,
         if (!want) {
             return "the table of topics is full (topics in directpushd.conf)";
         }
-        if (is_other_name(want, &n)) {
-            dp_want_add_alias(w->wants, want, n.asked_user, n.asked_folder);
-        }
     }
-    else if (!n.is_alias && is_other_name(want, &n)) {
-        dp_want_add_alias(w->wants, want, n.asked_user, n.asked_folder);
-    }
+    name_it(w, want, &n);
     why = ask(w, source, &want);
     if (why) {
         return why;
