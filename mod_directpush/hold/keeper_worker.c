@@ -115,9 +115,7 @@ dp_verdict dp_keeper_worker_park(dp_keeper *k, dp_hold *hold,
     if (v.status) {
         dp_hold_set_remove_locked(set, hold);
     }
-    else {
-        tell_ping(k, device, hold->arrival);
-    }
+    tell_ping(k, device, hold->arrival);
     pthread_mutex_unlock(&set->lock);
     return v;
 }
