@@ -12,7 +12,10 @@
 #include "bus/bus_link.h"
 
 /* As in watcher/conf.h, which is another program's. */
-#define DP_CONF_DEFAULT    "/etc/directpush/directpushd.conf"
+#ifndef DP_SYSCONFDIR
+#define DP_SYSCONFDIR "/etc"
+#endif
+#define DP_CONF_DEFAULT    DP_SYSCONFDIR "/directpush/directpushd.conf"
 #define DP_CTL_RUNTIME_DIR "/run/directpush"
 
 enum {

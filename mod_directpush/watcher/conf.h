@@ -13,7 +13,11 @@
 #include "base/dp_clock.h"
 #include "watcher/log.h"
 
-#define DP_CONF_DEFAULT "/etc/directpush/directpushd.conf"
+/* `make` says where; /etc is for those who compile by hand. */
+#ifndef DP_SYSCONFDIR
+#define DP_SYSCONFDIR "/etc"
+#endif
+#define DP_CONF_DEFAULT DP_SYSCONFDIR "/directpush/directpushd.conf"
 
 /* What the maildir source does where inotify can't see other hosts' changes. */
 typedef enum dp_conf_network {
