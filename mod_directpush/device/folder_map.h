@@ -23,6 +23,8 @@
  *   prev_key_hash     known or kept    what key_hash had taught is dropped (the
  *                                      phone never got it), then as above
  *   other             any              dropped, unknown
+ *
+ * A request with another key that fails leaves it kept, not believed.
  */
 typedef struct dp_hier_state {
     dp_mark mark;          /* last completed FolderSync, firm */

@@ -290,6 +290,9 @@ static apr_status_t learn(dp_exchange *x, dp_store_txn *t)
     hier_keys k = is_asked ? keys_of(x) : (hier_keys){.is_zero = false};
     if (is_asked) {
         match_key(&h, &k);
+        if (k.asked && k.asked != h.key_hash && k.asked != h.prev_key_hash) {
+            suspend_map(&h); /* not the device that the map is of */
+        }
     }
     if (x->http_status != 200) {
         /* the device stays where it is */
