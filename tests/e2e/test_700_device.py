@@ -2,9 +2,11 @@
 module behave as phones do, and say what it sees?"""
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
+import termios
 
 import pytest
 
@@ -265,13 +267,32 @@ def test_a_new_folder_is_fetched_and_watched(site, device):
 
 @pytest.mark.parametrize("status", [4, 8, 111])
 def test_errors_of_the_server_are_met_with_patience(site, device, status):
-    site.backend.misbehave(cmd="Ping", wbxml_status=status, ignore=False,
-                           times=3)
+    site.backend.misbehave(cmd="Ping", wbxml_status=status, times=3)
     phone = device(site, "--heartbeat", "1")
     phone.wait("answered", status=1)
     delays = [e["delay"] for e in phone.events("retry")]
     assert len(delays) == 3
     assert delays[0] >= 0.5 and delays[2] >= 2
+
+
+def test_announcements_of_nothing_are_met_with_patience(site, device):
+    phone = device(site, "-f", "INBOX", "--heartbeat", "1", "--max", "1")
+    inbox = phone.wait("foldersync")["folders"][0]
+    assert inbox["name"] == "INBOX"
+    site.backend.misbehave(cmd="Ping", body_hex=(
+        "03016a00000d45470332000149" + "4a03" + inbox["id"].encode().hex()
+        + "0001010101"))
+    phone.wait("retry")
+    assert len(phone.events("woken")) == 4
+    assert "Sync" in phone.events("retry")[0]["why"]
+
+
+def test_changes_in_unknown_folders_are_met_with_patience(site, device):
+    site.backend.misbehave(cmd="Ping", times=1, body_hex=(
+        "03016a00000d45470332000149" + "4a0378790001010101"))
+    phone = device(site, "--heartbeat", "1")
+    phone.wait("retry")
+    phone.wait("answered", status=1)
 
 
 # --- lost connections and busy servers ---
@@ -485,6 +506,37 @@ def test_the_password_may_come_from_a_file(site, device):
         f.write("s3cret:with colon\n")
     device(site, "--password-file", path, "--heartbeat", "1", "--pings", "1",
            user="carol", password=None).ends(OK)
+
+
+def read_terminal(fd, until):
+    """What it shows, until that is in it; b"" for `until`: to its end."""
+    shown = b""
+    while not until or until not in shown:
+        try:
+            shown += os.read(fd, 4096)
+        except OSError:  # EIO: the program has gone
+            break
+    return shown
+
+
+@pytest.mark.parametrize("typed, status", [(b"secret\n", OK), (b"\x03", OK),
+                                           (b"wrong\n", DENIED)])
+def test_it_asks_on_the_terminal_without_showing_the_answer(site, typed,
+                                                            status):
+    argv = [built("directpush-device"), "--heartbeat", "1", "--pings", "1",
+            "http://127.0.0.1:%d" % site.backend.port, "alice"]
+    environment = {k: v for k, v in os.environ.items()
+                   if k != "DIRECTPUSH_PASSWORD"}
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve(argv[0], argv, environment)
+    assert b"Password of alice: " in read_terminal(fd, b": ")
+    wait_until(lambda: not termios.tcgetattr(fd)[3] & termios.ECHO, "no echo")
+    os.write(fd, typed)
+    shown = read_terminal(fd, b"")
+    os.close(fd)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == status
+    assert typed.strip() not in shown
 
 
 def test_the_password_is_nowhere_to_be_read(site, device):

@@ -16,6 +16,10 @@
  * failure is a new one. */
 #define HELD_US (60 * DP_SECOND_US)
 
+/* Old Androids stop pushing a folder after three announcements in a row whose
+ * Sync brought nothing (eas-protocol 4.6); this phone slows down. */
+#define IDLE_WAKES_MAX 3
+
 typedef struct ping_loop {
     dp_session *session;
     dp_ping_form form;
@@ -23,6 +27,8 @@ typedef struct ping_loop {
     uint32_t answers;     /* to Pings */
     bool is_woken;        /* at least once */
     bool is_done;         /* --once is satisfied */
+    unsigned idle_wakes;  /* in a row, each followed by a Sync of nothing */
+    uint64_t items;       /* of the session, at the last wake */
     unsigned last_status; /* 0: none, or something good came in between */
 } ping_loop;
 
@@ -76,13 +82,21 @@ static dp_run nothing_changed(ping_loop *l, dp_time_us after_us)
 static dp_run changes(ping_loop *l)
 {
     dp_session *s = l->session;
+    bool was_idle = l->is_woken && s->items == l->items;
+    l->idle_wakes = was_idle ? l->idle_wakes + 1 : 0;
+    l->items = s->items;
     l->is_woken = true;
-    if (dp_phone_due(&s->phone)) {
-        dp_back_off_reset(&s->patience);
-        return DP_RUN_OK;
+    if (!dp_phone_due(&s->phone)) {
+        return dp_session_pause(
+            s, &s->patience, "changes in no folder that this phone knows", 0);
     }
-    return dp_session_pause(s, &s->patience,
-                            "changes in no folder that this phone knows", 0);
+    if (l->idle_wakes >= IDLE_WAKES_MAX) {
+        return dp_session_pause(s, &s->patience,
+                                "changes are announced, but no Sync brings any",
+                                0);
+    }
+    dp_back_off_reset(&s->patience);
+    return DP_RUN_OK;
 }
 
 /* Once it is settled by doing as told; again in a row, with patience only. */
@@ -95,10 +109,12 @@ static dp_run settle(ping_loop *l, unsigned status, unsigned last_status)
                : DP_RUN_OK;
 }
 
-static dp_run heartbeat_told(ping_loop *l, uint32_t bound_s)
+static dp_run heartbeat_told(ping_loop *l, uint32_t bound_s,
+                             unsigned last_status)
 {
     dp_session *s = l->session;
-    return dp_adaptive_told(&s->heartbeat, bound_s)
+    bool is_another = dp_adaptive_told(&s->heartbeat, bound_s);
+    return is_another && last_status != DP_PING_HEARTBEAT
                ? DP_RUN_OK
                : dp_session_pause(s, &s->patience,
                                   "the server names no heartbeat it takes", 0);
@@ -132,7 +148,7 @@ static dp_run obey(ping_loop *l, const dp_ping_response *r, dp_time_us after_us)
     case DP_PING_MISSING:
         return settle(l, r->status, last_status);
     case DP_PING_HEARTBEAT:
-        return heartbeat_told(l, r->value);
+        return heartbeat_told(l, r->value, last_status);
     case DP_PING_FOLDERS:
         return too_many(l, r->value);
     case DP_PING_HIERARCHY: {

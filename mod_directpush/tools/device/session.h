@@ -45,6 +45,7 @@ typedef struct dp_session {
     dp_back_off back_off; /* failures of the network and of the server */
     dp_back_off patience; /* answers that bring nothing and would repeat */
     int stop_fd;
+    uint64_t items;          /* changes that Syncs have brought */
     bool has_answered;       /* anything, ever */
     unsigned provisions;     /* since the last good answer to another command */
     dp_time_us sent_us;      /* when the last request was sent; 0 it was not */

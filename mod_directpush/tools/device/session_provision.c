@@ -52,7 +52,7 @@ static dp_run round_trip(dp_session *s, dp_span body, dp_provision *out)
 dp_run dp_session_provision(dp_session *s)
 {
     unsigned char body[DP_PROVISION_BODY_MAX];
-    dp_provision policy;
+    dp_provision policy = {0};
     if (++s->provisions > PROVISIONS_MAX) {
         return dp_session_fail(s, DP_RUN_PROTOCOL,
                                "the server wants Provision again and again");

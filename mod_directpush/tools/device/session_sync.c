@@ -204,6 +204,7 @@ static dp_run sync_once(dp_session *s, dp_phone_folder *f, sync_step *out_step)
                                                dp_timeline_items_add, &items);
     bool is_good =
         !result.is_bad && result.status <= 1 && result.global_status <= 1;
+    s->items += items.added + items.changed + items.deleted;
     if (is_good) {
         dp_timeline_sync(s->timeline, f, &result, &items);
         if (result.has_moved) {

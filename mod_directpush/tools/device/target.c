@@ -91,8 +91,9 @@ bool dp_target_parse(const char *url, dp_target *out, const char **out_why)
     name_authority(out);
     out->is_address = is_ip_address(out->host.p);
     const char *path = rest + n;
-    dp_buf_add(&out->path,
-               dp_span_str(*path && strcmp(path, "/") ? path : DP_TARGET_PATH));
+    dp_buf_add(
+        &out->path,
+        dp_span_str(*path && strcmp(path, "/") != 0 ? path : DP_TARGET_PATH));
     return true;
 }
 
