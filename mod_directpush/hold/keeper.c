@@ -129,7 +129,8 @@ static int sleep_ms(dp_keeper *k)
     if (until > k->tick_at_us) {
         until = k->tick_at_us;
     }
-    if (set->ready || k->wants || k->pings || k->is_behind) {
+    bool can_send = k->link.state == DP_LINK_READY && (k->wants || k->pings);
+    if (set->ready || can_send || k->is_behind) {
         until = now;
     }
     set->sleeps_until_us = until > now ? until : 0;

@@ -326,12 +326,16 @@ void dp_keeper_loop_link(dp_keeper *k, bool request_ready, bool wake_ready)
 
 void dp_keeper_loop_send(dp_keeper *k)
 {
+    if (k->link.state != DP_LINK_READY) {
+        return; /* they wait: a child's first Pings come before the greeting */
+    }
     pthread_mutex_lock(&k->set.lock);
     dp_keeper_want_line *wants = k->wants;
     dp_keeper_ping_line *pings = k->pings;
     k->wants = NULL;
     k->pings = NULL;
     k->wants_n = 0;
+    k->pings_n = 0;
     pthread_mutex_unlock(&k->set.lock);
     while (wants) {
         dp_keeper_want_line *w = wants;

@@ -34,6 +34,7 @@ struct dp_keeper {
     dp_bus_handle *bus;          /* NULL: none; replaced by the loop only */
     dp_keeper_want_line *wants;  /* to be sent by the loop */
     dp_keeper_ping_line *pings;
+    size_t pings_n;
     size_t wants_n;
 
     /* the loop's own */
@@ -57,6 +58,9 @@ struct dp_keeper {
 
 /* More topics to ask for than this wait for their holds' next turn. */
 #define DP_KEEPER_WANTS_MAX 200000
+
+/* Pings that wait to be told while the watcher is away. */
+#define DP_KEEPER_PINGS_MAX 10000
 
 void dp_keeper_say(dp_keeper *k, dp_keeper_level level, const char *line);
 

@@ -52,6 +52,10 @@ void dp_keeper_ask_locked(dp_keeper *k, dp_hash key, dp_bus_ref ref,
 
 static void tell_ping(dp_keeper *k, dp_hash device, uint64_t arrival)
 {
+    if (k->pings_n >= DP_KEEPER_PINGS_MAX) {
+        return; /* the watcher is away; older Pings end by themselves */
+    }
+    k->pings_n++;
     dp_keeper_ping_line *p = calloc(1, sizeof(*p));
     DP_ASSERT(p);
     p->device = device;
