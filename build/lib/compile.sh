@@ -1,0 +1,46 @@
+# compile.sh: configure and make, out of the source tree, again only where
+# something has changed. Sourced after common.sh.
+# shellcheck shell=sh disable=SC2154
+
+check_place ()
+{
+    case $repo in
+    *[!A-Za-z0-9_./+,@%=:-]*)
+        die "autotools cannot build in a folder with blanks or such in its path: $repo" ;;
+    esac
+    [ ! -f "$repo/config.status" ] || die \
+        "the sources were configured in place; first: make -C $repo distclean"
+}
+
+make_configure ()
+{
+    if [ -z "$(find "$repo/configure" -newer "$repo/configure.ac" 2>/dev/null)" ]; then
+        (cd "$repo" && autoreconf -fi)
+    fi
+}
+
+# is_configured DIR ARGS...: with these, and from these sources
+is_configured ()
+{
+    is_dir=$1; shift
+    [ -f "$is_dir/config.status" ] &&
+        [ "$(cat "$is_dir/.configured" 2>/dev/null)" = "$repo $*" ]
+}
+
+configure_in ()
+{
+    in_dir=$1; shift
+    is_configured "$in_dir" "$@" && return 0
+    rm -rf "$in_dir"
+    mkdir -p "$in_dir"
+    (cd "$in_dir" && "$repo/configure" "$@") || return 1
+    echo "$repo $*" >"$in_dir/.configured"
+}
+
+# compile_in DIR ARGS...: configure with ARGS if need be, make all
+compile_in ()
+{
+    make_configure || return 1
+    configure_in "$@" || return 1
+    make -C "$1" -j "$(jobs_n)" --no-print-directory
+}

@@ -1,0 +1,185 @@
+# stages.sh: the stages of build/check. Each counts by itself and goes on after
+# a failure. Sourced after compile.sh and tally.sh.
+# shellcheck shell=sh disable=SC2154
+
+# --- unit tests, in three builds ---
+
+# make_check DIR TESTS: automake's harness; results are in DIR/**/*.trs
+make_check ()
+{
+    find "$1" -name '*.trs' -exec rm -f {} +
+    make -C "$1" -j "$(jobs_n)" --no-print-directory check ${2:+TESTS="$2"}
+}
+
+# count_unit WHAT DIR: count cases, keep the logs of programs that failed
+count_unit ()
+{
+    counts=$("$python" "$repo/build/lib/count_unit" "$2" "$logs/.unit") ||
+        counts="0 0 0"
+    if [ -s "$logs/.unit" ]; then
+        show "$1" <"$logs/.unit"
+    fi
+    # shellcheck disable=SC2086
+    set -- "$1" $counts
+    if [ "$(($2 + $3))" = 0 ] || { [ "$step_status" != 0 ] && [ "$3" = 0 ]; }; then
+        cannot_run "$1"
+    else
+        record "$1" "$2" "$3" "$4"
+    fi
+}
+
+stage_unit ()
+{
+    step "unit tests and checks of the sources" make_check "$build" "" || :
+    count_unit "unit tests and checks of the sources" "$build"
+}
+
+# sanitized WHAT DIR LIST TESTS
+sanitized ()
+{
+    if ! step "build: $3" compile_in "$2" --enable-sanitizers="$3" \
+        CFLAGS="-g -O1"; then
+        cannot_run "build: $3"
+        return
+    fi
+    step "$1" make_check "$2" "$4" || :
+    count_unit "$1" "$2"
+}
+
+# shellcheck disable=SC2016 # $(...) is make's
+stage_san ()
+{
+    ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1
+    UBSAN_OPTIONS=print_stacktrace=1
+    TSAN_OPTIONS=second_deadlock_stack=1
+    export ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
+    sanitized "unit tests, AddressSanitizer and UBSan" \
+        "$repo/_check/asan" address,undefined '$(check_PROGRAMS)'
+    # what more than one thread enters
+    sanitized "unit tests of bus and hold, ThreadSanitizer" \
+        "$repo/_check/tsan" thread \
+        '$(filter %_bus% %_hold% %_keeper% %_look% %_clerk% %_link%,$(check_PROGRAMS))'
+}
+
+# --- end to end ---
+
+# DP_PYTEST: other arguments, such as "-k ping"
+# shellcheck disable=SC2086
+run_pytest ()
+{
+    pytest_args=${DP_PYTEST:--n 2}
+    marks=
+    [ -n "$full" ] || marks="not slow"
+    (cd "$repo" && DP_BUILD_DIR="$build" "$python" -m pytest tests/e2e \
+        -p no:cacheprovider --timeout=240 -m "$marks" \
+        --junitxml="$logs/e2e.xml" $pytest_args)
+}
+
+stage_e2e ()
+{
+    rm -f "$logs/e2e.xml"
+    step "end-to-end tests" run_pytest || :
+    if ! counts=$("$python" "$repo/build/lib/count_junit" "$logs/e2e.xml"); then
+        cannot_run "end-to-end tests"
+        return
+    fi
+    # shellcheck disable=SC2086
+    set -- $counts
+    if [ "$2" != 0 ]; then
+        sed -n '/^=* \(FAILURES\|ERRORS\) =/,$p' "$step_log" |
+            show "end-to-end tests (all of it: $step_log)"
+    fi
+    record "end-to-end tests" "$1" "$2" "$3"
+}
+
+# --- lint ---
+
+# the preprocessor's flags of all files together
+# shellcheck disable=SC2016 # $(...) is make's
+cpp_flags ()
+{
+    printf 'include Makefile\nflags:\n\t@echo %s\n' \
+        '$(DEFS) $(AM_CPPFLAGS) $(HTTPD_CFLAGS) $(LMDB_CFLAGS) $(OPENSSL_CFLAGS) $(CONFUSE_CFLAGS)' |
+        make -s -C "$build" -f - flags
+}
+
+our_sources () { find "$repo/mod_directpush" -name '*.c' | sort; }
+our_scripts ()
+{
+    find "$repo/build" "$repo/.ci" "$repo/tests/check" -type f \
+        -exec grep -lE '^#!/bin/sh|shellcheck shell=sh' {} + | sort
+}
+our_python ()
+{
+    find "$repo/build" "$repo/tests" -type f \( -name '*.py' -print -o \
+        -perm -u+x -exec grep -lE '^#!/usr/bin/python3' {} \; \) | sort
+}
+
+run_cppcheck ()
+{
+    cppcheck -q -j "$(jobs_n)" --error-exitcode=1 --inline-suppr --std=c11 \
+        --suppressions-list="$repo/build/lib/cppcheck.txt" \
+        --enable=warning,performance,portability \
+        -DHAVE_SYSTEMD=1 -I "$repo/mod_directpush" "$repo/mod_directpush"
+}
+
+# shellcheck disable=SC2016 # the inner shell's
+run_clang_tidy ()
+{
+    our_sources | (cd "$build" && xargs -P "$(jobs_n)" -n 4 sh -c '
+        flags=$1; config=$2; shift 2
+        clang-tidy --quiet --config-file="$config" --warnings-as-errors="*" \
+            "$@" -- -std=gnu11 $flags' tidy "$(cpp_flags)" "$repo/.clang-tidy")
+}
+
+run_shellcheck () { our_scripts | xargs shellcheck -x -s sh; }
+run_pyflakes () { our_python | xargs pyflakes3; }
+
+# groff's warnings are failures: an unknown macro drops the text that follows
+run_man ()
+{
+    status=0
+    for page in "$repo"/mod_directpush/doc/*.[178]; do
+        said=$(man --warnings -l -E UTF-8 "$page" 2>&1 >/dev/null) || status=1
+        [ -z "$said" ] || { echo "$page: $said"; status=1; }
+    done
+    return "$status"
+}
+
+stage_lint ()
+{
+    as_one "lint: cppcheck" run_cppcheck
+    as_one "lint: clang-tidy" run_clang_tidy
+    as_one "lint: shellcheck" run_shellcheck
+    as_one "lint: pyflakes" run_pyflakes
+    as_one "lint: man pages" run_man
+}
+
+# --- install and distribution ---
+
+stage_dist ()
+{
+    as_one "install with DESTDIR" "$repo/build/lib/check_install" "$build"
+    as_one "make dist" "$repo/build/lib/check_dist" "$repo" "$build"
+}
+
+# --- the long ones ---
+
+run_distcheck () { make -C "$build" --no-print-directory distcheck; }
+run_fuzz ()
+{
+    make -C "$build" --no-print-directory fuzz-wire \
+        FUZZ_SECONDS="${FUZZ_SECONDS:-60}"
+}
+run_bench () { DP_BUILD_DIR=$build "$1" --smoke; }
+
+stage_full ()
+{
+    as_one "fuzzing the parsers" run_fuzz
+    as_one "make distcheck" run_distcheck
+    for bench in "$repo"/tests/bench/*; do
+        if [ -f "$bench" ] && [ -x "$bench" ]; then
+            as_one "bench: $(basename "$bench")" run_bench "$bench"
+        fi
+    done
+}
