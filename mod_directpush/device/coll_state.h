@@ -38,6 +38,8 @@ typedef struct dp_coll_state {
                                 nothing and left the mark, in a row */
     dp_time_us announced_at_us;
     dp_time_us lag_until_us; /* the backend lagged: ask again then; 0 no */
+    dp_time_us asked_at_us;  /* when the newest Sync that has ended began: one
+                                that began before it comes too late to tell */
 } dp_coll_state;
 
 /** Read. @return false when nothing is known; *out is zeroed then */

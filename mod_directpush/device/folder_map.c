@@ -10,7 +10,7 @@
 #include "device/store_use.h"
 #include "wire/eas_folders.h"
 
-DP_STATIC(sizeof(dp_hier_state) == 88, "no padding: it is stored as it is");
+DP_STATIC(sizeof(dp_hier_state) == 96, "no padding: it is stored as it is");
 
 bool dp_hier_state_get(dp_store *s, dp_store_txn *t, const dp_who *who,
                        dp_hier_state *out)
@@ -25,8 +25,10 @@ bool dp_hier_state_get(dp_store *s, dp_store_txn *t, const dp_who *who,
     dp_store_key_of(&key, 'h', who);
     bool is_there = dp_store_get_fixed(&u, &key, out, sizeof(*out));
     dp_store_leave(&u, APR_SUCCESS);
-    if (is_there && out->announced_at_us > dp_clock_mono_us()) {
+    dp_time_us now_us = dp_clock_mono_us();
+    if (out->announced_at_us > now_us || out->asked_at_us > now_us) {
         out->announced_at_us = 0; /* of another boot */
+        out->asked_at_us = 0;
         out->lag_until_us = 0;
     }
     return is_there;

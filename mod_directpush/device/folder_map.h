@@ -35,6 +35,7 @@ typedef struct dp_hier_state {
     uint64_t announced_seq; /* Status 7 was answered for it */
     dp_time_us announced_at_us;
     dp_time_us lag_until_us; /* as in coll_state: ask once more then; 0 no */
+    dp_time_us asked_at_us; /* as in coll_state */
     uint8_t is_map_known;  /* 0: a gap; the map proves nothing */
     uint8_t is_map_kept;   /* … but belongs to key_hash still */
     uint8_t spare[6];

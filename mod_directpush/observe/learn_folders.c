@@ -286,6 +286,10 @@ static apr_status_t learn(dp_exchange *x, dp_store_txn *t)
     }
     dp_hier_state_get(x->env.store, t, &x->who, &h);
     was = h;
+    if (x->began_us < h.asked_at_us) {
+        return APR_SUCCESS; /* given up; see dp_learn_marks() */
+    }
+    h.asked_at_us = x->began_us;
     bool is_asked = is_request_read(x);
     hier_keys k = is_asked ? keys_of(x) : (hier_keys){.is_zero = false};
     if (is_asked) {

@@ -131,6 +131,12 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
 bool dp_learn_marks(dp_coll_state *st, const dp_mark_news *news)
 {
     bool is_provisional = false;
+    if (news->began_us < st->asked_at_us) {
+        /* The device had given it up: it has asked again since, and that has
+         * told where it is. */
+        return false;
+    }
+    st->asked_at_us = news->began_us;
     match_key(st, news->key_hash, news->key_is_zero);
     if (news->is_gone) {
         forget_marks(st);
