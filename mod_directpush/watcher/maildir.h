@@ -151,6 +151,9 @@ void dp_box_class_afresh(dp_box *box);
 /** See that the folders that the class topic needs are there. */
 void dp_box_add_class_folders(dp_box *box);
 
+/** Start the interval after which it is polled, or verified. */
+void dp_box_look_again(dp_box *box);
+
 /** Let it go soon if nobody wants anything of it. */
 void dp_box_leave(dp_box *box);
 

@@ -321,13 +321,17 @@ static bool has_polled_folder(const dp_box *box)
     return false;
 }
 
-static void look_again_later(dp_box *box)
+void dp_box_look_again(dp_box *box)
 {
     bool is_soon = box->state != DP_BOX_PRESENT || has_polled_folder(box)
                    || box->is_polled;
-    dp_loop_at(box->source->loop, &box->again,
-               dp_clock_mono_us()
-                   + (is_soon ? box->source->conf.poll_us : VERIFY_US));
+    dp_time_us due_us = dp_clock_mono_us()
+                        + (is_soon ? box->source->conf.poll_us : VERIFY_US);
+    /* never later than it would be already */
+    if (!dp_timer_is_linked(&box->again.timer)
+        || box->again.timer.due_us > due_us) {
+        dp_loop_at(box->source->loop, &box->again, due_us);
+    }
 }
 
 /* Folders that only the class topic needs are found anew. */
@@ -358,7 +362,7 @@ void dp_box_place(dp_box *box)
     else {
         refuse(box, text_of_refusal(end.err));
     }
-    look_again_later(box);
+    dp_box_look_again(box);
 }
 
 static bool is_same_root(const dp_box *box, int root)
@@ -394,7 +398,7 @@ static void again_due(void *ctx)
     if (root >= 0) {
         close(root);
     }
-    look_again_later(box);
+    dp_box_look_again(box);
 }
 
 /* --- the class topic */

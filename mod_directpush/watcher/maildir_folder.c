@@ -287,6 +287,7 @@ static int place_part(dp_folder *f, int root_fd, const char *part,
                                                   DP_NOTIFY_NAMES);
     if (err == ENOSPC || err == ENOMEM) {
         f->is_polled = true; /* said by dp_maildir_subscribe() */
+        dp_box_look_again(f->box);
         err = 0;
     }
     mix_stat(f, fd, part);

@@ -124,7 +124,7 @@ bool dp_maildir_canonical_user(char *out, size_t cap, dp_span user,
                                const char *default_domain)
 {
     dp_span local = local_part(user), domain = domain_part(user);
-    if (!dp_topic_user_is_sane(user)) {
+    if (!dp_topic_user_is_sane(user) || user.p[user.n - 1] == '@') {
         return false;
     }
     if (domain.n == 0 && default_domain) {
