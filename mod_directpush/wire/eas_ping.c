@@ -157,7 +157,8 @@ dp_ping_parse_result dp_ping_parse(dp_span body, unsigned char *arena,
         return DP_PING_PARSED;
     }
     dp_wbxml_read_init(&reader, body.n);
-    if (dp_eas_walk(&reader, body, &REQUEST, &p) != DP_WBXML_END) {
+    if (dp_eas_walk(&reader, body, &REQUEST, &p) != DP_WBXML_END
+        || reader.offset != body.n) { /* more behind: not a Ping that we know */
         *out = (dp_ping_request){.folders = folders};
         return DP_PING_NOT_OURS;
     }
