@@ -38,6 +38,15 @@ static dp_mark_news brought(uint64_t key, uint64_t new_key, uint64_t seq)
     return n;
 }
 
+/* A request that has got no answer (yet): only its key speaks. */
+static dp_mark_news asks(uint64_t key)
+{
+    return (dp_mark_news){.key_hash = key,
+                          .start = at(60),
+                          .began_us = 100 * DP_SECOND_US,
+                          .now_us = 101 * DP_SECOND_US};
+}
+
 static dp_coll_state state_with(uint64_t seq, uint64_t key)
 {
     return (dp_coll_state){.mark = at(seq), .prov_old_key = key};
@@ -70,7 +79,7 @@ static void the_next_key_confirms_a_provisional_mark(void **state)
     dp_coll_state st = state_with(20, K1);
     dp_mark_news n = brought(K1, K2, 50);
     dp_learn_marks(&st, &n);
-    n = (dp_mark_news){.key_hash = K2, .start = at(60)}; /* no answer yet */
+    n = asks(K2);
     dp_learn_marks(&st, &n);
     assert_int_equal(st.mark.seq, 50);
     assert_int_equal(st.prov.instance, 0);
@@ -81,7 +90,7 @@ static void the_old_key_withdraws_it(void **state)
     dp_coll_state st = state_with(20, K1);
     dp_mark_news n = brought(K1, K2, 50);
     dp_learn_marks(&st, &n);
-    n = (dp_mark_news){.key_hash = K1, .start = at(60)};
+    n = asks(K1);
     dp_learn_marks(&st, &n);
     assert_int_equal(st.mark.seq, 20);
     assert_int_equal(st.prov.instance, 0);
@@ -96,7 +105,7 @@ static void a_device_that_goes_back_after_delivery_loses_the_mark(void **state)
     dp_learn_marks(&st, &n);
     assert_true(dp_coll_state_deliver(&st, 1050));
     assert_int_equal(st.mark.seq, 50);
-    n = (dp_mark_news){.key_hash = K1, .start = at(60)};
+    n = asks(K1);
     dp_learn_marks(&st, &n);
     assert_int_equal(st.mark.instance, 0);
 }
@@ -106,7 +115,7 @@ static void a_key_that_we_never_saw_voids_all(void **state)
     dp_coll_state st = state_with(20, K1);
     dp_mark_news n = brought(K1, K2, 50);
     dp_learn_marks(&st, &n);
-    n = (dp_mark_news){.key_hash = K3, .start = at(60)};
+    n = asks(K3);
     dp_learn_marks(&st, &n);
     assert_int_equal(st.mark.instance, 0);
     assert_int_equal(st.prov.instance, 0);
@@ -118,10 +127,10 @@ static void either_key_of_a_sync_that_brought_nothing_is_good(void **state)
     dp_mark_news n = done(K1, K2, 50);
     dp_learn_marks(&st, &n);
     dp_coll_state lost = st, arrived = st;
-    n = (dp_mark_news){.key_hash = K1};
+    n = asks(K1);
     dp_learn_marks(&lost, &n);
     assert_int_equal(lost.mark.seq, 50);
-    n = (dp_mark_news){.key_hash = K2};
+    n = asks(K2);
     dp_learn_marks(&arrived, &n);
     assert_int_equal(arrived.mark.seq, 50);
 }
@@ -132,7 +141,7 @@ static void items_under_an_unchanged_key_are_never_confirmed_by_it(
     dp_coll_state st = state_with(20, K1);
     dp_mark_news n = brought(K1, K1, 50);
     dp_learn_marks(&st, &n);
-    n = (dp_mark_news){.key_hash = K1};
+    n = asks(K1);
     dp_learn_marks(&st, &n);
     assert_int_equal(st.mark.seq, 20);
     assert_int_equal(st.prov.instance, 0);
@@ -172,7 +181,8 @@ static void more_available_leaves_the_mark(void **state)
 static void an_invalid_key_voids_the_mark(void **state)
 {
     dp_coll_state st = state_with(20, K1);
-    dp_mark_news n = {.key_hash = K1, .is_gone = true, .start = at(50)};
+    dp_mark_news n = asks(K1);
+    n.is_gone = true;
     dp_learn_marks(&st, &n);
     assert_int_equal(st.mark.instance, 0);
 }
@@ -244,7 +254,7 @@ static void commands_of_the_client_prove_no_currency(void **state)
     assert_int_equal(st.mark.seq, 20);
     assert_int_equal(st.synced_at_us, n.now_us);
     /* the next one finds the mark still good */
-    n = (dp_mark_news){.key_hash = K2};
+    n = asks(K2);
     dp_learn_marks(&st, &n);
     assert_int_equal(st.mark.seq, 20);
 }
@@ -301,6 +311,21 @@ static void a_mark_ahead_of_what_comes_down_does_not_serve(void **state)
     assert_int_equal(st.mark.seq, 50);
 }
 
+static void a_request_that_was_given_up_tells_nothing_when_it_ends(
+    void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news late = done(K1, K2, 50), priming = done(K0, K3, 60);
+    priming.key_is_zero = true;
+    priming.is_completed = false;
+    priming.began_us = late.began_us + 1;
+    dp_learn_marks(&st, &priming);
+    dp_coll_state before = st;
+    assert_false(dp_learn_marks(&st, &late));
+    assert_memory_equal(&st, &before, sizeof(st));
+    assert_int_equal(st.mark.instance, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +352,8 @@ int main(void)
         cmocka_unit_test(
             syncs_that_nobody_asked_for_do_not_count_as_useless),
         cmocka_unit_test(something_useful_in_between_begins_the_count_anew),
+        cmocka_unit_test(
+            a_request_that_was_given_up_tells_nothing_when_it_ends),
         cmocka_unit_test(a_mark_ahead_of_what_comes_down_does_not_serve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
