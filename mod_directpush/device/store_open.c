@@ -217,6 +217,15 @@ static int open_settled(MDB_env **env, MDB_dbi *dbi, const char *dir,
     return rc;
 }
 
+static void say_remade(const char *dir, int rc)
+{
+    char line[512];
+    snprintf(line, sizeof(line),
+             "device store %s: made anew (%s, or the machine stopped while it "
+             "was in use); every phone pays one Sync", dir, mdb_strerror(rc));
+    dp_store_say(line);
+}
+
 /* Open it; once more, from nothing, when it is damaged. */
 static int open_or_remake(MDB_env **env, MDB_dbi *dbi, const char *dir,
                           uint64_t map_bytes, unsigned readers_max,
@@ -228,6 +237,7 @@ static int open_or_remake(MDB_env **env, MDB_dbi *dbi, const char *dir,
     }
     int rc = open_settled(env, dbi, dir, map_bytes, readers_max, boot);
     if (rc && is_damage(rc)) {
+        say_remade(dir, rc);
         int gone = remove_files(dir);
         rc = gone ? gone
                   : open_settled(env, dbi, dir, map_bytes, readers_max, boot);
@@ -255,9 +265,9 @@ apr_status_t dp_store_open_in(dp_store **out, const char *dir,
         return APR_SUCCESS;
     }
     snprintf(why, sizeof(why),
-             "device store %s: %s; this process keeps its own in memory "
-             "until it ends, so phones sync more often than they need",
-             dir, mdb_strerror(rc));
+             "%s; this process remembers devices in memory, so phones sync "
+             "more often than they need until it ends",
+             mdb_strerror(rc));
     *out_why = why;
     return dp_store_ram_open_bounded(out, STAND_IN_MAX, true);
 }

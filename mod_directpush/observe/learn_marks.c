@@ -1,9 +1,10 @@
 /* learn_marks: what the end of a Sync does to one collection's state.
  *
  * Pure: a state and the news go in, a state comes out. The rules are those of
- * design.md 3.1 to 3.3 and 6.6, and of eas-protocol 4.6; they are modelled in
- * tests/model. First what the request's SyncKey says about the marks of before,
- * then what its response is worth.
+ * design.md 3.1 to 3.3 and 6.6, and of eas-protocol 4.6. First what the
+ * request's SyncKey says about the marks of before, then what its response is
+ * worth. tests/prop/test_learn_model.c plays a phone and a bad network against
+ * them.
  */
 #include "observe/learn_private.h"
 
