@@ -4,6 +4,7 @@ Programs come from $DP_BUILD_DIR (default: _build of this tree). DP_KEEP=1
 keeps the state directories.
 """
 import os
+import resource
 import shutil
 import sys
 
@@ -66,4 +67,6 @@ def site(make_site, request):
 def pytest_configure(config):
     config.addinivalue_line(
         "markers", "site(**kw): arguments of dp.site.Site for this test")
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))  # to gdb.out
     config.addinivalue_line("markers", "slow: takes long; for --full")

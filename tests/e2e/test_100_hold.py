@@ -155,11 +155,12 @@ def test_the_access_log_tells_the_true_story(site):
     assert ping.is_held(1)
     site.mails().deliver("one")
     response = ping.response()
-    seen = site.httpd.wait_access(cmd="Ping", port=phone.wire.port,
-                                  vhost="mail.example.test")[-1]
-    assert (seen["status"], seen["bytes"]) == (200, len(response.body))
-    assert seen["us"] >= 1_000_000
-    assert seen["outcome"]
+    # it is written after the answer is on its way
+    site.wait_until(lambda: site.httpd.access(
+        cmd="Ping", port=phone.wire.port, vhost="mail.example.test",
+        status=200, bytes=len(response.body), outcome="changes"), "its line")
+    assert max(e["us"] for e in site.httpd.access(
+        cmd="Ping", outcome="changes")) >= 1_000_000
 
 
 def test_a_thousand_pings_on_one_tls_connection(site):
@@ -286,19 +287,23 @@ def test_a_held_ping_whose_socket_is_full_is_dropped_alone(make_site):
 
 
 def test_many_holds_one_change_each(make_site):
-    """40 phones of one user; every one is told."""
+    """40 phones of one user; every one is told, twice."""
     site = make_site(httpd=dict(children=2, threads=16, async_factor=400))
-    phones = [site.held_phone(tls=bool(i % 2)) for i in range(40)]
-    site.wait_held(40)
-    site.wait_until(lambda: site.httpd.busy_workers() == 0, "no worker busy")
-    site.mails().deliver("one")
-    for phone, ping in phones:
-        assert ping.answer().folders == [phone.id("INBOX")]
-        phone.sync_until_done("INBOX")
-    pings = [phone.start_ping(["INBOX"], 600) for phone, _ in phones]
-    site.wait_held(40)
-    site.mails().deliver("two")
-    assert all(p.answer().status == 2 for p in pings)
+    phones = [site.synced_phone(tls=bool(i % 2)) for i in range(40)]
+    for phone in phones:
+        site.hold(phone, quiet=0.05)
+        phone.hang_up()
+    for subject in ("one", "two"):
+        pings = site.start_pings(phones)
+        site.wait_until(lambda: site.httpd.busy_workers() == 0,
+                        "no worker busy")
+        site.mails().deliver(subject)
+        for phone, ping in zip(phones, pings):
+            assert ping.answer().folders == [phone.id("INBOX")]
+        for phone in phones:
+            phone.connection()
+            assert [m["Subject"] for m in phone.sync_until_done("INBOX")] == [
+                subject]
 
 
 def test_a_request_after_the_answer_is_served_as_ever(site):

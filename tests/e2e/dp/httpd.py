@@ -125,6 +125,7 @@ class Httpd:
         self.conf = os.path.join(where, "httpd.conf")
         self.error_log = os.path.join(where, "error.log")
         self.access_log = os.path.join(where, "access.log")
+        self.cores = os.path.join(where, "cores")
         self.allowed = []  # patterns of lines that a test expects
         self._checked = 0
 
@@ -189,6 +190,7 @@ class Httpd:
                   "GracefulShutdownTimeout 60", "HostnameLookups Off",
                   "ExtendedStatus On", "TypesConfig /dev/null",
                   "LogLevel %s" % self.log_level,
+                  'CoreDumpDirectory "%s"' % self.cores,
                   'ErrorLog "%s"' % self.error_log,
                   'LogFormat "%{%s}t\\t%P\\t%v\\t%{remote}p\\t%m\\t%U%q\\t%>s'
                   '\\t%b\\t%D\\t%X\\t%{directpush-outcome}n\\t%I\\t%O" dp',
@@ -244,10 +246,26 @@ class Httpd:
     # --- running ---
 
     def _prepare_dirs(self):
-        if os.geteuid() == 0 and self.state_dir:
-            os.makedirs(self.state_dir, 0o750, exist_ok=True)
-            os.chown(self.state_dir, pwd.getpwnam("www-data").pw_uid,
-                     grp.getgrnam("www-data").gr_gid)
+        for path in (self.state_dir, self.cores):
+            if path:
+                os.makedirs(path, 0o750, exist_ok=True)
+                if os.geteuid() == 0:
+                    os.chown(path, pwd.getpwnam("www-data").pw_uid,
+                             grp.getgrnam("www-data").gr_gid)
+
+    def backtraces(self):
+        """Of children that crashed: text of gdb, "" when there are none."""
+        out = ""
+        for name in sorted(os.listdir(self.cores)):
+            try:
+                out += subprocess.run(
+                    ["gdb", "-batch", "-ex", "bt", "-ex",
+                     "thread apply all bt 12", PROGRAM,
+                     os.path.join(self.cores, name)], text=True, timeout=60,
+                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+            except (OSError, subprocess.TimeoutExpired) as e:
+                out += "%s: %s\n" % (name, e)
+        return out
 
     def start(self):
         self._prepare_dirs()
@@ -316,8 +334,20 @@ class Httpd:
         """Begin a graceful stop; `process.wait()` for its end."""
         self.process.signal(signal.SIGWINCH)
 
+    def settle(self, seconds=5):
+        """Wait, not for ever, until no worker is busy with others. SIGTERM
+        while workers close connections can crash httpd's own shutdown (its
+        close_worker_sockets() races with them)."""
+        try:
+            wait_until(lambda: self.busy_workers() == 0
+                       and self.scoreboard().get("ConnsTotal", 0) <= 1,
+                       "workers idle", seconds)
+        except Exception:  # it may be gone or stuck: stop() will tell
+            pass
+
     def stop(self):
-        if self.process is not None:
+        if self.process is not None and self.process.is_running:
+            self.settle()
             children = self.children()
             status = self.process.stop(signal.SIGTERM)
             assert status is not None, "httpd had to be killed"

@@ -130,6 +130,23 @@ class Site:
                 phone.sync_until_done(*answer.folders)
         raise AssertionError("no Ping is held; the last answer is %r" % answer)
 
+    def start_pings(self, phones, folders=("INBOX",), heartbeat=600):
+        """Pings of many phones at once, all held. httpd closes idle keep-alive
+        connections when all its workers are busy, maybe with a phone's next
+        request on the way: that phone tries again, as phones do.
+        @return their PendingPings"""
+        pings = [p.start_ping(list(folders), heartbeat) for p in phones]
+
+        def all_held():
+            for i, phone in enumerate(phones):
+                pings[i].wire.pump(0)
+                if pings[i].wire.is_ended and not pings[i].is_answered():
+                    pings[i] = phone.start_ping(list(folders), heartbeat)
+            return self.held() == len(phones)
+        wait_until(all_held, lambda: "%d held; there are %d" % (
+            len(phones), self.held()))
+        return pings
+
     def held_phone(self, *folders, heartbeat=600, **kw):
         """A phone that is in step, and its held Ping.
         @return (Phone, PendingPing)"""
@@ -168,6 +185,10 @@ class Site:
             except AssertionError as e:
                 self.failures.append(str(e))
             self.failures += self.httpd.unexpected()
+            traces = self.httpd.backtraces()
+            if traces:
+                with open(os.path.join(self.where, "gdb.out"), "w") as f:
+                    f.write(traces)
         self.watcher.stop()
         for backend in self.backends:
             backend.stop()
@@ -181,7 +202,7 @@ class Site:
             path = os.path.join(self.where, name)
             if name.endswith((".log", ".out")) and os.path.getsize(path):
                 with open(path, errors="replace") as f:
-                    out.append(("%s" % name, f.read()[-12000:]))
+                    out.append((name, f.read()[-12000:]))
         return out
 
     def remove(self):
