@@ -25,7 +25,7 @@ static bool is_fresh(dp_keeper *k, dp_bus_ref ref, dp_time_us now_us)
         return false;
     }
     dp_bus_view v = dp_bus_look(&k->bus->map, ref);
-    return v.is_current && v.watched_from != DP_BUS_UNWATCHED
+    return v.is_current && v.watched_from != DP_BUS_UNWATCHED && v.renewed_s
            && now_us / DP_SECOND_US - v.renewed_s < DP_LINK_WATCH_RENEW_S;
 }
 
