@@ -123,6 +123,7 @@ static bool decode_shifted(sink *s, dp_span part)
 long dp_mutf7_decode(char *out, size_t cap, dp_span in)
 {
     sink s = {out, 0, cap, false};
+    const unsigned char *shift_end = NULL;
     for (size_t i = 0; i < in.n; i++) {
         if (in.p[i] < 0x20 || in.p[i] >= 0x7f) {
             return -1;
@@ -139,8 +140,13 @@ long dp_mutf7_decode(char *out, size_t cap, dp_span in)
         if (end == from) {
             put(&s, '&');
         }
-        else if (!decode_shifted(&s, dp_span_of(from, (size_t)(end - from)))) {
+        else if (shift_end == &in.p[i] /* could be one shifted part */
+                 || !decode_shifted(&s,
+                                    dp_span_of(from, (size_t)(end - from)))) {
             return -1;
+        }
+        else {
+            shift_end = end + 1;
         }
         i = (size_t)(end - in.p);
     }
@@ -169,7 +175,7 @@ static void shift_unit(shifter *sh, uint32_t unit)
     }
 }
 
-static void shift_end(shifter *sh)
+static void end_shift(shifter *sh)
 {
     if (sh->is_open) {
         if (sh->bits_n) {
@@ -191,7 +197,7 @@ long dp_mutf7_encode(char *out, size_t cap, dp_span in)
             return -1;
         }
         if (c >= 0x20 && c < 0x7f) {
-            shift_end(&sh);
+            end_shift(&sh);
             put(&s, c);
             if (c == '&') {
                 put(&s, '-');
@@ -205,7 +211,7 @@ long dp_mutf7_encode(char *out, size_t cap, dp_span in)
             shift_unit(&sh, 0xdc00 + ((c - 0x10000) & 0x3ff));
         }
     }
-    shift_end(&sh);
+    end_shift(&sh);
     return s.is_bad ? -1 : (long)s.n;
 }
 

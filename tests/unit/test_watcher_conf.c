@@ -1,0 +1,94 @@
+/* conf: defaults, and one line for each mistake. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "watcher/conf.h"
+
+static dp_conf *read_text(const char *text, char *problem, size_t cap)
+{
+    char path[] = "/tmp/dp-conf-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+    dp_conf *conf = dp_conf_read(path, problem, cap);
+    unlink(path);
+    return conf;
+}
+
+static void an_empty_file_has_all_defaults(void **state)
+{
+    char problem[512];
+    dp_conf *conf = read_text("", problem, sizeof(problem));
+    assert_non_null(conf);
+    assert_string_equal(conf->runtime_dir, "/run/directpush");
+    assert_int_equal(conf->topics, 65536);
+    assert_false(conf->maildir.is_on);
+    assert_null(conf->default_domain);
+    assert_true(conf->gid == (gid_t)-1);
+    dp_conf_free(&conf);
+    assert_null(conf);
+}
+
+static void every_word_is_taken(void **state)
+{
+    char problem[512];
+    dp_conf *conf = read_text("runtime_dir = \"/r\"\nstate_dir = \"/s\"\n"
+                              "group = \"root\"\n"
+                              "default_domain = \"Example.COM\"\n"
+                              "topics = 128\njournal = 256\nuser_topics = 5\n"
+                              "connections = 6\nlog_level = \"debug\"\n"
+                              "maildir {\n path = \"/m/%u\"\n"
+                              " poll_interval = 7\n network = \"refuse\"\n"
+                              " watch = \"poll\"\n}\n",
+                              problem, sizeof(problem));
+    assert_non_null(conf);
+    assert_int_equal(conf->gid, 0);
+    assert_string_equal(conf->default_domain, "example.com");
+    assert_int_equal(conf->topics, 128);
+    assert_int_equal(conf->journal, 256);
+    assert_int_equal(conf->user_topics, 5);
+    assert_int_equal(conf->connections, 6);
+    assert_int_equal(conf->log_level, DP_LOG_DEBUG);
+    assert_string_equal(conf->maildir.path, "/m/%u");
+    assert_int_equal(conf->maildir.poll_us, 7 * DP_SECOND_US);
+    assert_int_equal(conf->maildir.network, DP_CONF_NETWORK_REFUSE);
+    assert_true(conf->maildir.is_polled);
+    dp_conf_free(&conf);
+}
+
+static void a_mistake_is_told_with_its_line(void **state)
+{
+    static const char *const cases[][2] = {
+        {"\n\nfoo = 1\n", ":3: no such option 'foo': expected runtime_dir"},
+        {"topics = 63\n", ":1: topics = 63: expected a power of two"},
+        {"maildir {\n pth = \"/m/%u\"\n}\n", "expected path, poll_interval"},
+        {"topics = \"many\"\n", "expected a number"},
+        {"maildir { }\n", ":1: maildir: expected path ="},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char problem[512];
+        dp_conf *conf = read_text(cases[i][0], problem, sizeof(problem));
+        assert_null(conf);
+        assert_true(strlen(problem) > 0);
+        assert_non_null(strstr(problem, cases[i][1]));
+        assert_null(strchr(problem, '\n'));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_empty_file_has_all_defaults),
+        cmocka_unit_test(every_word_is_taken),
+        cmocka_unit_test(a_mistake_is_told_with_its_line),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
