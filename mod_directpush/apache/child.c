@@ -63,6 +63,15 @@ static int share(server_rec *s)
     return OK;
 }
 
+/* Who logs for the store: the parent's main server, inherited by children. */
+static server_rec *main_server;
+
+static void log_store(const char *text)
+{
+    ap_log_error(APLOG_MARK, APLOG_ERR, 0, main_server, "device store: %s",
+                 text);
+}
+
 int dp_child_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
 {
     if (!dp_conf_is_used()) {
@@ -73,6 +82,8 @@ int dp_child_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
         return rc;
     }
     dp_conf *conf = dp_conf_of(s);
+    main_server = s;
+    dp_store_complain = log_store;
     apr_status_t rv = dp_store_prepare(conf->state_dir,
                                        ap_unixd_config.user_id,
                                        ap_unixd_config.group_id);

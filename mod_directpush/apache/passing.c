@@ -21,6 +21,7 @@ typedef struct passing {
     dp_bus_handle *bus;
     dp_seat *seat;
     bool is_counted;
+    bool has_ended;  /* the request's body */
     bool has_begun;  /* the response */
     bool is_broken;  /* an error bucket went by */
     bool is_over;
@@ -72,6 +73,13 @@ static void keep_readable_codings(request_rec *r)
     }
 }
 
+static bool has_body(request_rec *r)
+{
+    const char *length = apr_table_get(r->headers_in, "Content-Length");
+    return apr_table_get(r->headers_in, "Transfer-Encoding")
+           || (length && strcmp(length, "0") != 0);
+}
+
 int dp_passing_observe(request_rec *r, dp_request *rq, dp_pass_kind kind)
 {
     passing *p = apr_pcalloc(r->pool, sizeof(*p));
@@ -106,6 +114,10 @@ int dp_passing_observe(request_rec *r, dp_request *rq, dp_pass_kind kind)
     dp_exchange_request_coding(
         p->x, dp_tap_coding_of(apr_table_get(r->headers_in,
                                              "Content-Encoding")));
+    if (!has_body(r)) {
+        p->has_ended = true;
+        dp_exchange_request_end(p->x); /* nobody may ever read nothing */
+    }
     keep_readable_codings(r);
     ap_add_input_filter_handle(input_rec, p, r, r->connection);
     ap_add_output_filter_handle(output_rec, p, r, r->connection);
@@ -150,7 +162,10 @@ static apr_status_t observe_input(ap_filter_t *f, apr_bucket_brigade *bb,
         bool is_eos;
         each_data(bb, dp_exchange_request_bytes, p, &is_eos);
         if (is_eos) {
-            dp_exchange_request_end(p->x);
+            if (!p->has_ended) {
+                dp_exchange_request_end(p->x);
+            }
+            p->has_ended = true;
             ap_remove_input_filter(f);
         }
     }

@@ -157,7 +157,8 @@ static void spec_folder(ping *p, dp_store_txn *t, const dp_ping_folder *f,
         .id = f->id,
         .class_id = hint,
         .mark = dp_mark_seq(st.mark, instance, head),
-        .announced_seq = st.announced_seq,
+        /* above head: of another line of bus files */
+        .announced_seq = st.announced_seq <= head ? st.announced_seq : 0,
         .announced_n = st.announced_n,
         .announced_at_us = past(st.announced_at_us, p->now_us),
         .synced_at_us = past(st.synced_at_us, p->now_us),
@@ -180,9 +181,12 @@ static void spec_hierarchy(ping *p, dp_store_txn *t, uint64_t instance,
     dp_hier_state_get(dp_here->store, t, &p->rq->who, &st);
     *spec = (dp_hold_spec){.class_id = DP_CLASS_HIERARCHY,
                            .mark = dp_mark_seq(st.mark, instance, head),
-                           .announced_seq = st.announced_seq,
+                           .announced_seq = st.announced_seq <= head
+                                                ? st.announced_seq
+                                                : 0,
                            .announced_at_us = past(st.announced_at_us,
-                                                   p->now_us)};
+                                                   p->now_us),
+                           .lag_until_us = st.lag_until_us};
     *name = (dp_topic_spec){DP_CLASS_HIERARCHY,
                             DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS)};
 }
