@@ -122,6 +122,18 @@ static void folder_done(struct request_parser *p)
     out->has_folders = true;
 }
 
+/* Digits that do not fit are a number all the same: out of every bounds. */
+static bool is_huge(const char *text, size_t n, uint32_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] < '0' || text[i] > '9') {
+            return false;
+        }
+    }
+    *out = n ? UINT32_MAX : 0;
+    return n > 0;
+}
+
 static void request_close(void *parser, int field)
 {
     struct request_parser *p = parser;
@@ -129,7 +141,8 @@ static void request_close(void *parser, int field)
     if (field == REQ_HEARTBEAT) {
         p->out->heartbeat_is_number =
             !p->number_is_long &&
-            dp_eas_number(p->number, p->number_n, &p->out->heartbeat_s);
+            (dp_eas_number(p->number, p->number_n, &p->out->heartbeat_s)
+             || is_huge(p->number, p->number_n, &p->out->heartbeat_s));
     }
     else if (field == REQ_FOLDER) {
         folder_done(p);

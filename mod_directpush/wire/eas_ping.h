@@ -32,7 +32,7 @@ typedef struct dp_ping_folder {
 
 typedef struct dp_ping_request {
     bool has_heartbeat;
-    bool heartbeat_is_number; /* digits only, no overflow */
+    bool heartbeat_is_number; /* digits only; UINT32_MAX when they overflow */
     uint32_t heartbeat_s;
     bool has_folders;        /* a Folders element with at least one Folder */
     dp_ping_folder *folders; /* the caller's array */

@@ -204,7 +204,7 @@ static void assert_heartbeat(const char *hex, bool is_number, uint32_t value)
     done(p, body);
 }
 
-static void a_heartbeat_is_digits_of_32_bits(void **state)
+static void a_heartbeat_is_digits_and_saturates(void **state)
 {
     assert_heartbeat("03016a00 000d 45 48 0330 00 01 01", true, 0);
     assert_heartbeat("03016a00 000d 45 48 0334 00 c30138 033000 01 01", true,
@@ -212,7 +212,7 @@ static void a_heartbeat_is_digits_of_32_bits(void **state)
     assert_heartbeat("03016a00 000d 45 48 0334323934393637323935 00 01 01",
                      true, UINT32_MAX);
     assert_heartbeat("03016a00 000d 45 48 0334323934393637323936 00 01 01",
-                     false, 0);
+                     true, UINT32_MAX);
     assert_heartbeat(
         "03016a00 000d 45 48 0330303030303030303030303030 00 01 01", false, 0);
     assert_heartbeat("03016a00 000d 45 48 032d31 00 01 01", false, 0);
@@ -440,7 +440,7 @@ int main(void)
         cmocka_unit_test(the_same_token_of_another_page_is_another_element),
         cmocka_unit_test(the_same_tag_at_another_place_is_another_element),
         cmocka_unit_test(unknown_elements_are_skipped_with_their_content),
-        cmocka_unit_test(a_heartbeat_is_digits_of_32_bits),
+        cmocka_unit_test(a_heartbeat_is_digits_and_saturates),
         cmocka_unit_test(a_folder_without_an_id_is_malformed),
         cmocka_unit_test(a_folder_with_two_ids_is_malformed),
         cmocka_unit_test(an_id_may_have_256_bytes_and_no_more),
