@@ -33,7 +33,8 @@ static const char *expected_instead(const cfg_t *cfg, const char *text)
     return NULL;
 }
 
-static void keep_problem(cfg_t *cfg, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void
+keep_problem(cfg_t *cfg, const char *format, va_list args)
 {
     char text[512];
     if (!problem_at || *problem_at) {

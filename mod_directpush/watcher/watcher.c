@@ -424,8 +424,8 @@ void dp_watcher_stop(dp_watcher *w)
         w->sources[i]->ops->close(&w->sources[i]);
     }
     if (w->emit) {
+        dp_wants_free(&w->wants); /* they are in emit's lists */
         dp_emit_free(&w->emit);
-        dp_wants_free(&w->wants);
     }
     if (w->state) {
         dp_state_close(&w->state);

@@ -42,8 +42,8 @@ static void open_parts(fixture *f)
 
 static void close_parts(fixture *f)
 {
-    dp_emit_free(&f->emit);
     dp_wants_free(&f->wants);
+    dp_emit_free(&f->emit);
     dp_state_close(&f->state);
     dp_loop_free(&f->loop);
 }
