@@ -177,7 +177,7 @@ static void turn(dp_keeper *k)
     answer_ready(k);
     dp_keeper_loop_send(k);
     if (now >= k->tick_at_us) {
-        k->tick_at_us = now + TICK_US;
+        k->tick_at_us = now + k->tick_us;
         k->hooks.loop_tick(k->hooks.ctx);
         if (dp_keeper_loop_tick(k, now)) {
             relook_all(k);
@@ -239,6 +239,7 @@ apr_status_t dp_keeper_start(dp_keeper **out, const dp_keeper_args *args)
     k->hooks = args->hooks;
     k->count = args->count;
     k->told = args->told ? args->told : &k->own_told;
+    k->tick_us = args->tick_us ? args->tick_us : TICK_US;
     k->nudge_fd = -1;
     if (!name_files(k, args->runtime_dir)) {
         release(k);
@@ -258,7 +259,7 @@ apr_status_t dp_keeper_start(dp_keeper **out, const dp_keeper_args *args)
     k->publisher = dp_link_publisher_make(k->socket_path, PUBLISH_PATIENCE_US);
     /* Before the thread runs, so that the first Ping finds a bus. */
     dp_keeper_loop_tick(k, now);
-    k->tick_at_us = now + TICK_US;
+    k->tick_at_us = now + k->tick_us;
     k->is_started = true;
     *out = k; /* its hooks may want it at once */
     int rc = dp_thread_start(&k->thread, run, k);

@@ -53,6 +53,7 @@ typedef struct dp_keeper_args {
     uint32_t provoke_per_s;
     dp_counter_slot *count;   /* may be NULL */
     dp_keeper_told *told;     /* NULL: this child speaks for itself */
+    dp_time_us tick_us;       /* 0: a second; tests are less patient */
     dp_keeper_hooks hooks;
 } dp_keeper_args;
 

@@ -237,13 +237,14 @@ static void consider_items(dp_keeper *k, dp_topic *t, dp_time_us now_us)
 }
 
 /* A topic whose slot changed hands is looked up again, and asked for when it
- * is nowhere. */
+ * is nowhere; so is one that was given up before the `ok` for it was read. */
 static void mend_topic(void *ctx, dp_map_node *node)
 {
     dp_keeper *k = ctx;
     dp_topic *t = (dp_topic *)node;
     if (t->ref.slot == DP_BUS_NO_SLOT
-        || dp_bus_look(k->set.bus, t->ref).is_current) {
+            ? t->answer != DP_TOPIC_OK
+            : dp_bus_look(k->set.bus, t->ref).is_current) {
         return;
     }
     dp_topics_find(&k->set.topics, k->set.bus, t);

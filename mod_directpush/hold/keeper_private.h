@@ -47,6 +47,7 @@ struct dp_keeper {
     uint64_t last_instance;
     uint64_t forget_seen;        /* seq of the newest FORGET we acted on */
     dp_link_client link;
+    dp_time_us tick_us;          /* from one to the next */
     dp_time_us tick_at_us;
     dp_time_us retry_at_us;      /* next try to connect */
     dp_time_us retry_wait_us;
