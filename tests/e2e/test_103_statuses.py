@@ -117,7 +117,7 @@ def test_three_hundred_folders_in_one_ping(make_site):
     phone = site.synced_phone("INBOX", *names)
     ping = site.hold(phone, ["INBOX"] + names, quiet=1)
     site.mails().deliver("one", "f250")
-    assert ping.answer().folders == [phone.id("f250")]
+    assert phone.id("f250") in ping.answer().folders
     answer = phone.ping(["INBOX"] + names + ["one more"], 600)
     assert (answer.status, answer.max_folders) == (6, 300)
 
@@ -210,6 +210,8 @@ def test_classes_that_nobody_watches_are_held_and_synced_now_and_then(
     calendar = phone.id("Personal Calendar")
     phone.sync_until_done("INBOX", calendar)
     folders = [(phone.id("INBOX"), "Email"), (calendar, "Calendar")]
+    site.hold(phone)
+    phone.connect()
     answer = phone.ping(folders, 600)
     assert (answer.status, answer.folders) == (2, [calendar])
     phone.sync_until_done(calendar)

@@ -52,6 +52,22 @@ def test_the_newest_ping_ends_the_older_in_another_child(make_site):
         site.mails().deliver("one")
         assert newer.answer().status == 2
         other.sync_until_done("INBOX")
+        other.sync("INBOX")  # it has the answer of the one before
+
+
+@pytest.mark.parametrize("there", [0, 1], ids=["same child", "another"])
+def test_a_sync_here_counts_for_the_ping_there(make_site, there):
+    """A phone with two connections: the Sync that brought the mail on one, the
+    next Ping right behind it on the other. It is not told again."""
+    site = make_site(httpd=dict(children=2))
+    children = site.httpd.children()
+    phone = site.in_step()
+    other = twin(site, phone)
+    in_child(site, phone, children[0])
+    in_child(site, other, children[there])
+    site.mails().deliver("one")
+    phone.sync_until_done("INBOX")
+    assert other.start_ping(["INBOX"], 600).is_held(4)
 
 
 def test_of_many_pings_only_the_newest_stays(site):
@@ -136,6 +152,7 @@ def test_a_ping_without_proof_is_the_backends_to_judge(site):
             600, [("x", "Email")]))
         assert response.status == 401
         assert response.get("WWW-Authenticate")
+    site.backend.wait_idle()
     assert site.backend.count(cmd="Ping", status=401) == 2
     assert site.held() == 0
     nobody = site.phone()
@@ -245,6 +262,7 @@ def test_a_password_of_one_host_proves_nothing_at_the_other(make_site):
                        device_id=phone.device_id)
     body = phone.ping_body(["INBOX"], 600)
     assert thief.request("Ping", body).status == 401
+    site.backends[1].wait_idle()
     assert site.backends[1].count(cmd="Ping", status=401) == 1
     assert ping.is_held()
     thief.password = "another"

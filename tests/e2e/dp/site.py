@@ -130,6 +130,39 @@ class Site:
                 phone.sync_until_done(*answer.folders)
         raise AssertionError("no Ping is held; the last answer is %r" % answer)
 
+    def first_answer(self, phone, folders, heartbeat=600, **kw):
+        """The answer to a Ping, after what the folder list has to say: a phone
+        whose hierarchy nobody watched so far is told Status 7 once."""
+        for _ in range(3):
+            answer = phone.ping(folders, heartbeat, **kw)
+            if answer.status != 7:
+                return answer
+            phone.foldersync()
+        raise AssertionError("Status 7 again and again")
+
+    def told(self, phone, folder="INBOX", ping=None, mail=None, folders=None):
+        """The promise: the answer to this Ping, or to the next one, names the
+        folder. Status 7 may come first where the folder list is in doubt. A
+        Status 1 must have been given before the change.
+        @param ping  the Ping that waits, or None to send one
+        @param mail  the change, as maildir.deliver() returned it
+        @return the answer with Status 2"""
+        folders = list(folders or [folder])
+        ping = ping or phone.start_ping(folders, 600)
+        for _ in range(4):
+            answer = ping.answer()
+            if answer.status == 2:
+                assert phone.id(folder) in answer.folders, answer
+                return answer
+            assert answer.status in (1, 7), answer
+            if answer.status == 1:
+                assert mail and ping.pending.answered_at <= mail.at + 0.005, \
+                    "Status 1 over a change"
+            else:
+                phone.foldersync()
+            ping = phone.start_ping(folders, 600)
+        raise AssertionError("not told; the last answer is %r" % answer)
+
     def start_pings(self, phones, folders=("INBOX",), heartbeat=600):
         """Pings of many phones at once, all held. httpd closes idle keep-alive
         connections when all its workers are busy, maybe with a phone's next
