@@ -132,8 +132,9 @@ run_clang_tidy ()
             "$@" -- -std=gnu11 $flags' tidy "$(cpp_flags)" "$repo/.clang-tidy")
 }
 
-run_shellcheck () { our_scripts | xargs shellcheck -x -s sh; }
-run_pyflakes () { our_python | xargs pyflakes3; }
+# in the root, which sourced files are relative to
+run_shellcheck () { our_scripts | (cd "$repo" && xargs shellcheck -x -s sh); }
+run_pyflakes () { our_python | xargs "$repo/build/lib/pyflakes"; }
 
 # groff's warnings are failures: an unknown macro drops the text that follows
 run_man ()
@@ -168,10 +169,10 @@ stage_dist ()
 run_distcheck () { make -C "$build" --no-print-directory distcheck; }
 run_fuzz ()
 {
-    make -C "$build" --no-print-directory fuzz-wire \
+    make -C "$build" -j "$(jobs_n)" --no-print-directory fuzz \
         FUZZ_SECONDS="${FUZZ_SECONDS:-60}"
 }
-run_bench () { DP_BUILD_DIR=$build "$1" --smoke; }
+run_bench () { DP_BUILD_DIR=$build "$1" --phones 500 --wakes 20; }
 
 stage_full ()
 {
