@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/dp_check.h"
+#include "wire/eas_ping.h"
 
 /* A moment of DirectPushProvoke further away than this is not waited for: the
  * hold asks again after about that time, so that an overlong queue of holds
@@ -160,16 +161,56 @@ static dp_time_us reserve(dp_hold_set *set, dp_hold *hold, dp_time_us now_us)
                : now_us + dp_spread_jitter_us(PROVOKE_PATIENCE_US);
 }
 
+/* Does the bus that we have mapped tell all that is published? One that was
+ * replaced does not any more, though the keeper may not have noticed yet. */
+static bool is_vouching(const dp_hold_set *set)
+{
+    /* with tell_replaced(), before anything is published in the new one */
+    return set->is_alive && set->bus
+           && !atomic_load_explicit(&set->bus->header->replaced,
+                                    memory_order_acquire);
+}
+
+/* Look up again what has no slot any more, or had none yet.
+ * @return some of it has one now */
+static bool find_again(dp_hold_set *set, dp_hold *hold)
+{
+    bool has_found = false;
+    for (uint32_t k = 0; set->bus && k < hold->items_n; k++) {
+        dp_topic *t = hold->items[k].topic;
+        if (t && !dp_bus_look(set->bus, t->ref).is_current) {
+            dp_topics_find(&set->topics, set->bus, t);
+            t->is_found_anew = t->ref.slot != DP_BUS_NO_SLOT;
+            has_found |= t->is_found_anew;
+        }
+    }
+    if (has_found) { /* others wait for that topic, too */
+        set->has_found = true;
+        dp_hold_set_nudge_locked(set, 0);
+    }
+    return has_found;
+}
+
+static dp_verdict look(dp_hold_set *set, dp_hold *hold, bool is_final,
+                       dp_time_us now_us)
+{
+    bool is_alive = is_vouching(set);
+    dp_verdict v = dp_look(hold, set->bus, is_alive, hold->rules, is_final,
+                           now_us);
+    if (v.status == DP_PING_NOTHING && find_again(set, hold)) {
+        v = dp_look(hold, set->bus, is_alive, hold->rules, is_final, now_us);
+    }
+    return v;
+}
+
 dp_verdict dp_hold_set_look_locked(dp_hold_set *set, dp_hold *hold,
                                    bool is_final, dp_time_us now_us)
 {
-    dp_verdict v = dp_look(hold, set->bus, set->is_alive, hold->rules,
-                           is_final, now_us);
+    dp_verdict v = look(set, hold, is_final, now_us);
     if (v.wants_provoke) {
         dp_time_us at = reserve(set, hold, now_us);
         if (at <= now_us) {
-            v = dp_look(hold, set->bus, set->is_alive, hold->rules, is_final,
-                        now_us);
+            v = look(set, hold, is_final, now_us);
         }
         else if (at < v.wake_us) {
             v.wake_us = at;
@@ -209,18 +250,31 @@ void dp_hold_set_consider_locked(dp_hold_set *set, dp_hold *hold,
     }
 }
 
+/* @return false: the lists were changed meanwhile; begin again */
+static bool consider_slot(dp_hold_set *set, uint32_t slot, dp_time_us now_us)
+{
+    uint64_t moves = set->topics.moves_n;
+    /* Claimed holds stay linked until the keeper takes `ready`; but a last
+     * look may find that a topic has another slot now. */
+    for (dp_topic *t = set->topics.by_slot[slot]; t; t = t->next_of_slot) {
+        for (dp_hold_item *i = t->items; i; i = i->next) {
+            dp_hold_set_consider_locked(set, i->hold, now_us);
+            if (set->topics.moves_n != moves) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 void dp_hold_set_slot_locked(dp_hold_set *set, uint32_t slot,
                              dp_time_us now_us)
 {
     if (slot >= set->topics.slot_cap) {
         return;
     }
-    /* Claimed holds stay linked until the keeper takes `ready`, so these
-     * lists do not change while we walk them. */
-    for (dp_topic *t = set->topics.by_slot[slot]; t; t = t->next_of_slot) {
-        for (dp_hold_item *i = t->items; i; i = i->next) {
-            dp_hold_set_consider_locked(set, i->hold, now_us);
-        }
+    while (!consider_slot(set, slot, now_us)) {
+        /* whoever was claimed is passed over now, so this ends */
     }
 }
 

@@ -38,6 +38,7 @@ typedef struct dp_hold_set {
     dp_hold *ready, **ready_last;
     const dp_bus_map *bus;  /* NULL: none; replaced under the lock */
     bool is_alive;          /* the watcher vouches */
+    bool has_found;         /* a topic is_found_anew: the keeper's work */
     bool is_draining;
     bool is_over;           /* the keeper has ended: nothing is claimed */
     dp_spread_rate *provoke;

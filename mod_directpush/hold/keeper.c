@@ -170,10 +170,16 @@ static void turn(dp_keeper *k)
 {
     dp_time_us now = dp_clock_mono_us();
     follow_bus(k);
+    if (k->bus && atomic_load_explicit(&k->bus->map.header->replaced,
+                                       memory_order_acquire)) {
+        k->tick_at_us = 0; /* the new one now, not in a second */
+    }
     answer_ready(k);
     pthread_mutex_lock(&k->set.lock);
     dp_hold_set_expire_locked(&k->set, now);
     pthread_mutex_unlock(&k->set.lock);
+    answer_ready(k);
+    dp_keeper_mend(k);
     answer_ready(k);
     dp_keeper_loop_send(k);
     if (now >= k->tick_at_us) {
@@ -181,8 +187,8 @@ static void turn(dp_keeper *k)
         k->hooks.loop_tick(k->hooks.ctx);
         if (dp_keeper_loop_tick(k, now)) {
             relook_all(k);
-            answer_ready(k);
         }
+        answer_ready(k);
     }
 }
 

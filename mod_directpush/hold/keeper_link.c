@@ -140,9 +140,14 @@ static void ask_all(dp_keeper *k)
 
 static void tell_link(dp_keeper *k, int why)
 {
-    if (!is_news(&k->told->link, why)
-        || atomic_load_explicit(&k->told->gone, memory_order_relaxed)) {
-        return; /* said, or it was there and has been missed already */
+    if (atomic_load_explicit(&k->told->gone, memory_order_relaxed)
+        || ((why == ENOENT || why == ECONNREFUSED)
+            && atomic_load_explicit(&k->told->bus, memory_order_relaxed)
+                   == DP_BUS_MISSING)) {
+        return; /* missed already, or never there: one cause, one line */
+    }
+    if (!is_news(&k->told->link, why)) {
+        return;
     }
     const char *remedy = "is directpushd overloaded, or out of descriptors?";
     if (why == ENOENT || why == ECONNREFUSED) {
@@ -242,26 +247,36 @@ static void mend_topic(void *ctx, dp_map_node *node)
 {
     dp_keeper *k = ctx;
     dp_topic *t = (dp_topic *)node;
-    if (t->ref.slot == DP_BUS_NO_SLOT
-            ? t->answer != DP_TOPIC_OK
-            : dp_bus_look(k->set.bus, t->ref).is_current) {
-        return;
+    bool is_lost = t->ref.slot == DP_BUS_NO_SLOT
+                       ? t->answer == DP_TOPIC_OK
+                       : !dp_bus_look(k->set.bus, t->ref).is_current;
+    if (is_lost) {
+        dp_topics_find(&k->set.topics, k->set.bus, t);
+        t->is_found_anew = t->ref.slot != DP_BUS_NO_SLOT;
+        if (!t->is_found_anew) {
+            ask_topic(k, node);
+        }
     }
-    dp_topics_find(&k->set.topics, k->set.bus, t);
-    if (t->ref.slot == DP_BUS_NO_SLOT) {
-        ask_topic(k, node);
-    }
-    else {
+    if (t->is_found_anew) {
+        t->is_found_anew = false;
         consider_items(k, t, dp_clock_mono_us());
     }
 }
 
-static void mend_topics(dp_keeper *k)
+static void mend_locked(dp_keeper *k)
 {
-    k->has_doubt = false;
-    pthread_mutex_lock(&k->set.lock);
+    /* first: a last look may find further ones */
+    k->set.has_found = false;
     if (k->set.bus) {
         dp_map_each(&k->set.topics.by_key, mend_topic, k);
+    }
+}
+
+void dp_keeper_mend(dp_keeper *k)
+{
+    pthread_mutex_lock(&k->set.lock);
+    if (k->set.has_found) {
+        mend_locked(k);
     }
     pthread_mutex_unlock(&k->set.lock);
 }
@@ -283,7 +298,10 @@ bool dp_keeper_loop_tick(dp_keeper *k, dp_time_us now_us)
         ask_all(k);
     }
     if (k->has_doubt) {
-        mend_topics(k);
+        k->has_doubt = false;
+        pthread_mutex_lock(&k->set.lock);
+        mend_locked(k);
+        pthread_mutex_unlock(&k->set.lock);
     }
     return must_relook;
 }

@@ -71,6 +71,8 @@ void dp_keeper_loop_link(dp_keeper *k, bool request_ready, bool wake_ready);
 void dp_keeper_loop_send(dp_keeper *k);
 /* loop: bus, link, liveness; true: all holds must be looked at */
 bool dp_keeper_loop_tick(dp_keeper *k, dp_time_us now_us);
+/* loop: topics that were found anew are looked at */
+void dp_keeper_mend(dp_keeper *k);
 /* loop: the journal has overtaken us */
 void dp_keeper_lapped(dp_keeper *k);
 

@@ -125,7 +125,11 @@ static wish wish_of(dp_hold_item *i, const dp_bus_map *bus,
     }
     dp_bus_view v = dp_bus_look(bus, i->topic->ref);
     if (!is_vouched(&v, is_alive)) {
-        return blind_wish(i, r);
+        /* What was published stays published; of the rest nobody knows. */
+        if (!v.is_current || v.changed <= known_to(i)) {
+            return blind_wish(i, r);
+        }
+        v.watched_from = 0;
     }
     uint64_t newest = newest_of(&v);
     i->seq_now = newest;

@@ -41,6 +41,7 @@ static void slot_out(dp_topics *ts, dp_topic *t)
 static void set_ref(dp_topics *ts, dp_topic *t, dp_bus_ref ref)
 {
     if (ref.slot != t->ref.slot) {
+        ts->moves_n++;
         slot_out(ts, t);
         if (ref.slot < ts->slot_cap) {
             t->next_of_slot = ts->by_slot[ref.slot];

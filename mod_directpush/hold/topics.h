@@ -28,6 +28,7 @@ typedef struct dp_topic {
     dp_topic_answer answer;
     dp_time_us asked_at_us;
     dp_class class_id;
+    bool is_found_anew; /* its items have not been looked at since */
     uint32_t items_n;
     uint16_t user_n, folder_n;
     char name[]; /* user, then folder; no NULs */
@@ -47,6 +48,7 @@ typedef struct dp_topics {
     dp_map by_key;
     dp_topic **by_slot; /* slot_cap heads; index: slot of the bus */
     uint32_t slot_cap;
+    uint64_t moves_n; /* lists of `by_slot` were changed this often */
 } dp_topics;
 
 /** The topic of that name, made if need be, and looked up in the bus.

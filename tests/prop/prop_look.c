@@ -45,21 +45,42 @@ static dp_class class_of(int i)
                            : DP_CLASS_EMAIL;
 }
 
-static uint64_t newest(const book *b)
-{
-    return b->changed > b->watched_from ? b->changed : b->watched_from;
-}
-
 static bool is_seen_by_us(const run *r, int i)
 {
     return r->w->is_alive && r->book[i].is_vouched;
 }
 
+/* The newest seq of the folder; when nobody vouches, that of what was
+ * published before. */
+static uint64_t newest(const run *r, int i)
+{
+    const book *b = &r->book[i];
+    return is_seen_by_us(r, i) && b->watched_from > b->changed
+               ? b->watched_from
+               : b->changed;
+}
+
+/* A change that the device is known to miss, whoever vouches. */
+static bool is_certain(const run *r, int i)
+{
+    uint64_t mark = r->w->hold->items[i].mark;
+    return mark && r->book[i].changed > mark;
+}
+
 /* The device is known to miss something, or not known to have all. */
 static bool is_dirty(const run *r, int i)
 {
-    return is_seen_by_us(r, i)
-           && newest(&r->book[i]) > r->w->hold->items[i].mark;
+    return is_certain(r, i)
+           || (is_seen_by_us(r, i)
+               && newest(r, i) > r->w->hold->items[i].mark);
+}
+
+/* Without a mark: published since the Ping, or since it was last named. */
+static bool is_new_since(const run *r, int i)
+{
+    const dp_hold_item *it = &r->w->hold->items[i];
+    return !it->mark && r->book[i].changed > r->w->hold->linked_seq
+           && (!it->announced_n || r->book[i].changed > it->announced_seq);
 }
 
 /* Rule 6.6: without a mark a folder is named once; a hierarchy once per seq,
@@ -68,10 +89,10 @@ static bool is_let_be(const run *r, int i)
 {
     const dp_hold_item *it = &r->w->hold->items[i];
     if (i == HIER) {
-        return newest(&r->book[i]) == it->announced_seq && !it->lag_until_us;
+        return newest(r, i) == it->announced_seq && !it->lag_until_us;
     }
     return !it->mark && it->announced_n
-           && newest(&r->book[i]) <= it->announced_seq;
+           && newest(r, i) <= it->announced_seq;
 }
 
 static bool is_unseen(const run *r, int i)
@@ -92,7 +113,7 @@ static dp_time_us latest_of(const run *r, int i)
     const world *w = r->w;
     const dp_hold_item *it = &w->hold->items[i];
     const book *b = &r->book[i];
-    bool is_same = it->announced_seq == newest(b);
+    bool is_same = it->announced_seq == newest(r, i);
     if (is_same && it->lag_until_us && !(i != HIER && it->announced_n)) {
         return it->lag_until_us;
     }
@@ -116,12 +137,6 @@ static dp_time_us latest_of(const run *r, int i)
                            ? 0
                            : b->changed_at_us + w->rules.quiet_us;
     return max3(quiet, w->hold->not_before_us, it->settle_until_us);
-}
-
-static bool is_certain(const run *r, int i)
-{
-    uint64_t mark = r->w->hold->items[i].mark;
-    return mark && r->book[i].changed > mark;
 }
 
 static bool is_blind_due(const run *r, int i)
@@ -155,6 +170,7 @@ static void judge_nothing(const run *r)
 {
     for (int i = 0; i < ITEMS; i++) {
         assert_false(is_unseen(r, i));
+        assert_false(is_new_since(r, i) && i != HIER);
         assert_false(!is_seen_by_us(r, i) && is_blind_due(r, i));
     }
     assert_true(r->w->hold->proof_until_us > r->w->now_us);
@@ -168,7 +184,8 @@ static void judge_changes(const run *r, const dp_verdict *v)
         if (is_named(r->w, (uint32_t)i)) {
             bool is_blind = !is_seen_by_us(r, i)
                             || (is_dirty(r, i) && is_let_be(r, i));
-            assert_true(is_unseen(r, i) || (is_blind && is_blind_due(r, i))
+            assert_true(is_unseen(r, i) || is_new_since(r, i)
+                        || (is_blind && is_blind_due(r, i))
                         || (is_renewal && v->named_n == 1));
         }
     }
@@ -189,7 +206,7 @@ static void judge_verdict(run *r, bool is_final)
         break;
     default:
         assert_int_equal(v.status, DP_PING_HIERARCHY);
-        assert_true(is_unseen(r, HIER));
+        assert_true(is_unseen(r, HIER) || is_new_since(r, HIER));
         break;
     }
 }
@@ -237,7 +254,7 @@ static void sync_of(run *r, int i)
         break;
     case 1:
         it->lag_until_us = r->w->now_us + 2 * SECOND;
-        it->announced_seq = newest(&r->book[i]);
+        it->announced_seq = newest(r, i);
         break;
     case 2:
         it->settle_until_us = r->w->now_us + 2 * SECOND;

@@ -430,6 +430,47 @@ static void marks_of_another_instance_are_forgotten(void **state)
     assert_int_equal(claimed(w), 1);
 }
 
+/* Topics that were given up and asked for again meanwhile. */
+
+static void a_last_look_finds_a_topic_that_has_moved(void **state)
+{
+    set_world *w = *state;
+    dp_bus_ref inbox = folder(w, "INBOX");
+    dp_hold *h = held(w, "A", "INBOX"), *other = held(w, "B", "INBOX");
+    dp_bus_topic_drop(w->bus->w, inbox);
+    arrives(w, folder(w, "INBOX"));
+    h->ending = DP_CAUSE_NEXT;
+    dp_hold_set_consider_locked(&w->set, h, w->now_us);
+    assert_int_equal(h->verdict.status, DP_PING_CHANGES);
+    /* the keeper is told to look at the other */
+    assert_true(w->set.has_found);
+    assert_true(other->items[0].topic->is_found_anew);
+    assert_int_equal(claimed(w), 1);
+}
+
+static void a_slot_s_holds_are_all_looked_at_though_topics_move(void **state)
+{
+    set_world *w = *state;
+    const char *both[] = {"INBOX", "Work"};
+    dp_bus_ref inbox = folder(w, "INBOX"), work = folder(w, "Work");
+    dp_hold *h[6];
+    char name[6][4];
+    assert_true(dp_bus_alias_set(w->bus->w, bus_key(w->bus, "Eingang"),
+                                 inbox));
+    for (int i = 0; i < 6; i++) {
+        snprintf(name[i], sizeof(name[i]), "D%d", i);
+        both[0] = i % 2 ? "INBOX" : "Eingang";
+        h[i] = ping_of(w, name[i], both, 2);
+        hold_it(w, h[i]);
+        h[i]->ending = DP_CAUSE_NEXT; /* a last look finds what moved */
+    }
+    dp_bus_topic_drop(w->bus->w, work);
+    folder(w, "Lists"); /* may have its slot now */
+    folder(w, "Work");
+    dp_hold_set_slot_locked(&w->set, inbox.slot, w->now_us);
+    assert_int_equal(claimed(w), 6);
+}
+
 /* Provoked Syncs. */
 
 static void provoked_syncs_take_turns(void **state)
@@ -512,6 +553,8 @@ int main(void)
         SET_TEST(when_the_keeper_has_ended_nothing_is_claimed),
         SET_TEST(marks_outlive_a_new_file_of_the_same_instance),
         SET_TEST(marks_of_another_instance_are_forgotten),
+        SET_TEST(a_last_look_finds_a_topic_that_has_moved),
+        SET_TEST(a_slot_s_holds_are_all_looked_at_though_topics_move),
         SET_TEST(provoked_syncs_take_turns),
         SET_TEST(a_moment_that_nobody_asks_for_any_more_is_given_up),
         SET_TEST(without_a_moment_soon_the_hold_asks_again),

@@ -439,14 +439,29 @@ static void a_watcher_that_dies_leaves_all_blind_until_it_is_back(void **state)
     WAIT_UNTIL(!dp_keeper_is_alive(b->k));
     assert_int_equal(b->errors_n, 1);
     assert_non_null(strstr(b->last_error, "gone away"));
-    /* published by nobody who vouches: it says nothing */
-    fw_publish(b->fw, "INBOX", true);
     ticks(b, 2);
     assert_int_equal(b->answers_n, 0);
     fw_up(b->fw);
+    alive(b);
+    fw_publish(b->fw, "INBOX", true);
     assert_int_equal(answered(b, 1)->verdict.status, DP_PING_CHANGES);
     assert_int_equal(b->errors_n, 1);
     end(b, &h);
+}
+
+static void what_was_published_last_is_announced_though_the_watcher_died(
+    void **state)
+{
+    box *b = *state;
+    all_up(b);
+    parked(b, "A");
+    pthread_mutex_lock(&dp_keeper_set(b->k)->lock); /* it gets no further */
+    fw_publish(b->fw, "INBOX", true);
+    fw_down(b->fw);
+    pthread_mutex_unlock(&dp_keeper_set(b->k)->lock);
+    const answer *a = answered(b, 1);
+    assert_int_equal(a->verdict.status, DP_PING_CHANGES);
+    assert_false(a->verdict.is_provoked);
 }
 
 static void blind_holds_are_told_to_sync_after_the_interval(void **state)
@@ -863,6 +878,8 @@ int main(void)
         BOX_TEST(without_bus_and_watcher_pings_are_held_blind),
         BOX_TEST(a_watcher_that_comes_later_is_found),
         BOX_TEST(a_watcher_that_dies_leaves_all_blind_until_it_is_back),
+        BOX_TEST(
+            what_was_published_last_is_announced_though_the_watcher_died),
         BOX_TEST(blind_holds_are_told_to_sync_after_the_interval),
         BOX_TEST(a_watcher_that_is_silent_is_as_good_as_dead),
         BOX_TEST(a_watcher_that_refuses_us_is_said_once_and_tried_again),

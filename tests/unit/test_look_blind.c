@@ -68,8 +68,36 @@ static void what_nobody_vouches_for_is_blind(void **state)
     PING(w, INBOX(CLEAN, .synced_at_us = T0));
     dp_bus_unvouch(w->bus->w, r);
     assert_waits_until(w, T0 + 5 * MINUTE);
-    arrives(w, r); /* somebody publishes, without vouching for the rest */
+}
+
+static void what_was_published_stays_so_when_nobody_vouches_any_more(
+    void **state)
+{
+    world *w = *state;
+    dp_bus_ref r = mail(w, "INBOX");
+    PING(w, INBOX(CLEAN, .synced_at_us = T0));
+    uint64_t seq = arrives(w, r);
+    dp_bus_unvouch(w->bus->w, r);
+    dp_verdict v = look(w);
+    assert_int_equal(v.status, DP_PING_CHANGES);
+    assert_false(v.is_provoked);
+    assert_int_equal(w->hold->items[0].seq_now, seq);
+    w->hold->items[0].mark = seq;
     assert_waits_until(w, T0 + 5 * MINUTE);
+}
+
+static void what_was_published_stays_so_when_the_watcher_dies(void **state)
+{
+    world *w = *state;
+    dp_bus_ref r = mail(w, "INBOX"), folders = hierarchy(w);
+    PING(w, INBOX(CLEAN, .synced_at_us = T0), FOLDERS(CLEAN));
+    arrives(w, folders);
+    w->is_alive = false;
+    assert_int_equal(look(w).status, DP_PING_HIERARCHY);
+    arrives(w, r);
+    assert_int_equal(look(w).status, DP_PING_CHANGES);
+    announced_again(w);
+    assert_int_equal(last_look(w).status, DP_PING_HIERARCHY);
 }
 
 static void all_is_blind_when_the_watcher_is_dead(void **state)
@@ -278,6 +306,9 @@ int main(void)
         LOOK_TEST(blind_and_not_due_ends_in_status_1),
         LOOK_TEST(blind_and_due_does_not),
         LOOK_TEST(what_nobody_vouches_for_is_blind),
+        LOOK_TEST(
+            what_was_published_stays_so_when_nobody_vouches_any_more),
+        LOOK_TEST(what_was_published_stays_so_when_the_watcher_dies),
         LOOK_TEST(all_is_blind_when_the_watcher_is_dead),
         LOOK_TEST(a_slot_that_changed_hands_says_nothing),
         LOOK_TEST(without_a_bus_all_is_blind),
