@@ -6,7 +6,9 @@
  * was deleted): `trip` is a hash of the directories' change times, sampled
  * *before* the names were last brought up to date. Equal names and an equal
  * trip prove that nothing happened; a trip alone proves nothing, it only
- * forbids to say "same".
+ * forbids to say "same". The folder list has none: its root changes all the
+ * time (index files), and a phone with a folder that is no more learns that
+ * from its next Sync of it.
  *
  * Under another hash key (a new bus) sums can't be compared; then the topic is
  * vouched for afresh anyway.

@@ -6,9 +6,13 @@
 #include "watcher/log.h"
 #include "watcher/source.h"
 
-/* Cursors are only needed after a restart: what is younger than this when the
- * process is killed is published once more. */
-#define STORE_AFTER_US DP_SECOND_US
+/* Cursors are needed after a restart only: a change that is younger than this
+ * when the process is killed is published once more. A transaction without
+ * sync is some 50 us, for however many topics. */
+#define STORE_CHANGE_US (DP_SECOND_US / 10)
+
+/* A topic that is younger has to be asked for again. */
+#define STORE_VOUCH_US (DP_SECOND_US / 100)
 
 #define SOURCES_MAX 8
 
@@ -70,6 +74,8 @@ const dp_emit_counts *dp_emit_counted(const dp_emit *e)
 {
     return &e->counts;
 }
+
+static void store_within(dp_emit *e, dp_want *want, dp_time_us span_us);
 
 static uint64_t head_of(const dp_emit *e)
 {
@@ -166,7 +172,7 @@ void dp_emit_vouch(dp_emit *e, dp_want *want)
     }
     want->is_restored = false;
     want->is_vouched = true;
-    dp_emit_touch(e, want);
+    store_within(e, want, STORE_VOUCH_US);
 }
 
 void dp_emit_lost(dp_emit *e, dp_want *want, const char *why)
@@ -194,14 +200,21 @@ void dp_emit_gone(dp_emit *e, dp_want *want, const char *why)
     }
 }
 
-void dp_emit_touch(dp_emit *e, dp_want *want)
+static void store_within(dp_emit *e, dp_want *want, dp_time_us span_us)
 {
+    dp_time_us due_us = dp_clock_mono_us() + span_us;
     if (dp_list_is_empty(&want->dirty)) {
         dp_list_add(&e->dirty, &want->dirty);
     }
-    if (!dp_timer_is_linked(&e->store.timer)) {
-        dp_loop_at(e->loop, &e->store, dp_clock_mono_us() + STORE_AFTER_US);
+    if (!dp_timer_is_linked(&e->store.timer)
+        || e->store.timer.due_us > due_us) {
+        dp_loop_at(e->loop, &e->store, due_us);
     }
+}
+
+void dp_emit_touch(dp_emit *e, dp_want *want)
+{
+    store_within(e, want, STORE_CHANGE_US);
 }
 
 /* Change times first, then all events up to now, then the names: see

@@ -94,7 +94,6 @@ struct dp_box {
     char why[256]; /* REFUSED, or polled: the reason */
     bool is_polled;
     uint64_t identity; /* of the root; 0: not there */
-    uint64_t trip;     /* change time of the root, when sampled */
     dp_box_step *steps;
     size_t steps_n;
     dp_notify_sub root;
@@ -162,7 +161,6 @@ int dp_box_open_root(const dp_box *box);
 
 /** The cursors of the two topics that are the box's own. */
 void dp_box_fill_class(dp_box *box, dp_cursor *out);
-void dp_box_sample_root(dp_box *box);
 void dp_box_fill_hierarchy(const dp_box *box, dp_cursor *out);
 
 uint64_t dp_maildir_mix(const dp_maildir *s, const char *text, uint64_t a,

@@ -236,7 +236,7 @@ static void await(dp_box *box, int sub_err)
         return;
     }
     box->state = DP_BOX_AWAITED;
-    box->identity = box->trip = 0;
+    box->identity = 0;
     dp_box_forget_dirs(box);
     dp_log(DP_LOG_DEBUG, "%s: not there yet, awaited", box->path.path);
     place_folders(box, -1);
@@ -277,9 +277,6 @@ static void take_identity(dp_box *box, int root)
     box->identity = 1;
     if (fstat(root, &st) == 0) {
         box->identity = dp_maildir_mix(box->source, "", st.st_dev, st.st_ino);
-        box->trip = dp_maildir_mix(box->source, "",
-                                   (uint64_t)st.st_ctim.tv_sec,
-                                   (uint64_t)st.st_ctim.tv_nsec);
     }
 }
 
@@ -466,22 +463,10 @@ void dp_box_fill_class(dp_box *box, dp_cursor *out)
 
 void dp_box_fill_hierarchy(const dp_box *box, dp_cursor *out)
 {
-    *out = (dp_cursor){.identity = box->identity,
-                       .trip = box->trip,
-                       .count = box->dirs_n};
+    *out = (dp_cursor){.identity = box->identity, .count = box->dirs_n};
     for (size_t i = 0; i < box->dirs_n; i++) {
         out->names += dp_maildir_mix(box->source, box->dirs[i].name,
                                      box->dirs[i].ino, 0);
-    }
-}
-
-void dp_box_sample_root(dp_box *box)
-{
-    struct stat st;
-    if (stat(box->path.path, &st) == 0) {
-        box->trip = dp_maildir_mix(box->source, "",
-                                   (uint64_t)st.st_ctim.tv_sec,
-                                   (uint64_t)st.st_ctim.tv_nsec);
     }
 }
 

@@ -184,10 +184,6 @@ void dp_box_root_told(void *ctx, const dp_notify_event *e)
         && dp_maildir_folder_of(folder, sizeof(folder), e->name)) {
         dir_told(box, e, folder);
     }
-    else if (box->hierarchy) {
-        /* files come and go all the time and change the root's time */
-        dp_emit_touch(box->source->emit, box->hierarchy);
-    }
 }
 
 /* --- GUIDs */

@@ -206,10 +206,7 @@ static void sample(dp_source *source, dp_want *want)
     if (!box) {
         dp_folder_sample(want->of_source);
     }
-    else if (want->class == DP_CLASS_HIERARCHY) {
-        dp_box_sample_root(box);
-    }
-    else {
+    else if (want->class == DP_CLASS_EMAIL) {
         for (dp_folder *f = box->folders; f; f = f->next) {
             dp_folder_sample(f);
         }

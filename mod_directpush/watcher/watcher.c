@@ -281,10 +281,29 @@ static void loop_after(void *ctx)
     }
 }
 
+/* Whoever has the bus mapped goes on; whoever comes finds none. */
+static void see_that_the_bus_is_there(dp_watcher *w)
+{
+    char path[4096];
+    struct stat st;
+    const dp_bus_map *map = dp_bus_writer_map(w->bus);
+    bus_path(w->conf, path, sizeof(path));
+    if (stat(path, &st) == 0 && st.st_ino == map->ino) {
+        dp_log_over(&w->bus_is_gone);
+    }
+    else if (dp_log_first(&w->bus_is_gone)) {
+        dp_log(DP_LOG_ERROR,
+               "%s was removed or replaced: children of Apache that start now "
+               "find no bus; restart directpushd, and see who cleans there",
+               path);
+    }
+}
+
 static void sign_due(void *ctx)
 {
     dp_watcher *w = ctx;
     dp_time_us now_us = dp_clock_mono_us();
+    see_that_the_bus_is_there(w);
     dp_bus_sign(w->bus, now_us);
     dp_ready_alive();
     dp_loop_at(w->loop, &w->sign, now_us + DP_LINK_ALIVE_EVERY_US);

@@ -27,6 +27,7 @@ typedef struct dp_watcher {
     size_t sources_n;
     dp_loop_timer sign;
     dp_time_us started_us;
+    dp_log_cause bus_is_gone;
 } dp_watcher;
 
 /**

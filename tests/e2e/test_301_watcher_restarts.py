@@ -156,6 +156,34 @@ def test_a_watcher_killed_at_any_moment_tells_all(rig):
         wait_until(lambda: not inbox.is_clean(mark))
 
 
+def test_a_bus_removed_beneath_a_running_watcher_is_said(rig):
+    rig.allow("was removed")
+    box = rig.maildir()
+    inbox = rig.watch()
+    bus = rig.bus
+    os.unlink(rig.watcher.bus)
+    wait_until(lambda: "was removed" in rig.watcher.output())
+    before = bus.head
+    box.deliver("hello")
+    wait_until(lambda: bus.head > before)
+    assert bus.view(inbox.slot).changed > before
+
+
+@HOW
+def test_mail_that_comes_meanwhile_is_no_news_of_the_folder_list(rig, how):
+    box = rig.maildir().create("Sub")
+    inbox = rig.watch()
+    folders = rig.watch(folder="*", class_="Hierarchy")
+    mark = rig.bus.head
+    down(rig, how)
+    box.deliver("hello")
+    box.write_uidlist(box.path, box.guid())
+    up(rig)
+    inbox.wait_vouched()
+    folders.wait_vouched()
+    assert folders.is_clean(mark) and not inbox.is_clean(mark)
+
+
 def test_a_lost_bus_is_a_new_instance(rig):
     rig.maildir()
     inbox = rig.watch()
