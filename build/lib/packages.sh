@@ -8,7 +8,7 @@ packages_build="gcc libc6-dev make autoconf automake libtool pkg-config
     libconfuse-dev libsystemd-dev libcmocka-dev
     apache2-bin openssl python3"
 # to test it, besides
-packages_check="apache2 python3-pytest python3-pytest-timeout
+packages_check="apache2 curl python3-pytest python3-pytest-timeout
     python3-pytest-xdist libwbxml2-utils clang clang-tidy cppcheck shellcheck
     pyflakes3 man-db xz-utils"
 
