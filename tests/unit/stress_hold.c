@@ -37,6 +37,7 @@ typedef struct shared {
     dp_spread_rate provoke;
     dp_look_rules rules;
     dp_counters *counters;
+    uint64_t instance; /* every new file carries it on */
     conn conn[CONNS];
     char name[FOLDERS][8], device[CONNS][8];
     pthread_mutex_t lock; /* the books of the publisher */
@@ -296,7 +297,7 @@ static void tell_mark(conn *c, unsigned *seed)
         }
     }
     dp_keeper_mark(s.k, &he, dp_span_str(s.name[c->folder[i]]),
-                   (dp_mark){s.fw->instance, head});
+                   (dp_mark){s.instance, head});
 }
 
 static void rest(void)
@@ -471,6 +472,7 @@ static void begin(void)
         }
     }
     fw_bus_new(s.fw, false);
+    s.instance = s.fw->instance;
     vouch_all();
     fw_up(s.fw);
     const dp_keeper_args args = {
