@@ -156,15 +156,36 @@ void dp_box_look_again(dp_box *box);
 /** Let it go soon if nobody wants anything of it. */
 void dp_box_leave(dp_box *box);
 
-/** Open the root; -1 with errno. O_PATH. */
-int dp_box_open_root(const dp_box *box);
-
 /** The cursors of the two topics that are the box's own. */
 void dp_box_fill_class(dp_box *box, dp_cursor *out);
 void dp_box_fill_hierarchy(const dp_box *box, dp_cursor *out);
 
 uint64_t dp_maildir_mix(const dp_maildir *s, const char *text, uint64_t a,
                         uint64_t b);
+
+/* --- maildir_way.c */
+
+/* Where a walk ended. */
+typedef struct dp_box_walk_end {
+    int root;    /* open (O_PATH), or -1 */
+    int err;     /* why not */
+    int sub_err; /* of subscribing to the last directory that is there */
+} dp_box_walk_end;
+
+/** Go down the path; with `subscribes`, be told of each directory on it. */
+dp_box_walk_end dp_box_walk(dp_box *box, bool subscribes);
+
+/** Open the root; -1 with errno. O_PATH. */
+int dp_box_open_root(const dp_box *box);
+
+/** Steps for the box's path, not subscribed yet. */
+void dp_box_make_steps(dp_box *box);
+
+/** No longer be told of the way and the root. */
+void dp_box_drop_way(dp_box *box);
+
+/** That, and no steps any more. */
+void dp_box_drop_steps(dp_box *box);
 
 /* --- maildir_dirs.c */
 

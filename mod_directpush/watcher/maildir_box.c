@@ -30,113 +30,6 @@ uint64_t dp_maildir_mix(const dp_maildir *s, const char *text, uint64_t a,
     return apr_siphash24(buf, 16 + n, s->hash_key);
 }
 
-/* --- the way to the root */
-
-static void box_told(dp_box *box, const dp_notify_event *e, dp_span expected)
-{
-    DP_MAGIC_CHECK(box, DP_BOX_MAGIC);
-    if (e->mask & DP_NOTIFY_SELF) {
-        dp_box_place_later(box, "a directory on the way to it was moved, "
-                                "removed or unmounted");
-    }
-    else if (dp_span_is(e->name, expected)) {
-        dp_box_place_later(box, "the way to it changed");
-    }
-}
-
-static void told_of_step(void *ctx, const dp_notify_event *e)
-{
-    dp_box_step *step = ctx;
-    box_told(step->box, e, dp_span_str(step->next_name));
-}
-
-static void make_steps(dp_box *box)
-{
-    for (const char *c = box->path.path; *c; c++) {
-        box->steps_n += *c == '/';
-    }
-    box->steps = calloc(box->steps_n, sizeof(*box->steps));
-    DP_ASSERT(box->steps);
-    const char *at = box->path.path + 1;
-    for (size_t i = 0; i < box->steps_n; i++) {
-        size_t n = strcspn(at, "/");
-        box->steps[i].box = box;
-        box->steps[i].next_name = strndup(at, n);
-        DP_ASSERT(box->steps[i].next_name);
-        box->steps[i].sub.told = told_of_step;
-        box->steps[i].sub.ctx = &box->steps[i];
-        at += n + (at[n] == '/');
-    }
-}
-
-static void drop_way(dp_box *box)
-{
-    for (size_t i = 0; i < box->steps_n; i++) {
-        dp_maildir_unsubscribe(box->source, &box->steps[i].sub);
-    }
-    dp_maildir_unsubscribe(box->source, &box->root);
-}
-
-/* Open the component after `at`. What the user's name made up is resolved
- * beneath the base, the administrator's part as the system does. */
-static int open_next(const dp_box *box, int at, int base, size_t step,
-                     size_t offset)
-{
-    const int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-    char rest[DP_MAILDIR_PATH_MAX];
-    if (base < 0) {
-        return openat(at, box->steps[step].next_name, flags);
-    }
-    size_t n = offset - box->path.base_n - 1;
-    memcpy(rest, box->path.path + box->path.base_n + 1, n);
-    rest[n] = '\0';
-    return dp_maildir_open_beneath(base, rest, flags);
-}
-
-/* Where a walk ended. */
-typedef struct walk_end {
-    int root;    /* open, or -1 */
-    int err;     /* why not */
-    int sub_err; /* of subscribing to the last directory that is there */
-} walk_end;
-
-static walk_end walk(dp_box *box, bool subscribes)
-{
-    walk_end end = {-1, 0, 0};
-    size_t offset = 0; /* into the path, at a slash */
-    int base = -1;
-    int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    for (size_t i = 0; at >= 0 && i < box->steps_n; i++) {
-        if (subscribes) {
-            end.sub_err = dp_maildir_subscribe(
-                box->source, &box->steps[i].sub, at, DP_NOTIFY_NAMES);
-            if (end.sub_err == ENOSPC || end.sub_err == ENOMEM) {
-                box->is_polled = true;
-            }
-        }
-        if (offset == box->path.base_n) {
-            base = fcntl(at, F_DUPFD_CLOEXEC, 3);
-        }
-        offset += 1 + strlen(box->steps[i].next_name);
-        int next = open_next(box, at, base, i, offset);
-        end.err = next < 0 ? errno : 0;
-        close(at);
-        at = next;
-    }
-    if (base >= 0) {
-        close(base);
-    }
-    end.root = at;
-    return end;
-}
-
-int dp_box_open_root(const dp_box *box)
-{
-    walk_end end = walk((dp_box *)(uintptr_t)box, false);
-    errno = end.err;
-    return end.root;
-}
-
 /* --- placing */
 
 static void for_each_want(dp_box *box, dp_want_hook *each, void *ctx)
@@ -344,11 +237,11 @@ static void free_unasked_folders(dp_box *box)
 
 void dp_box_place(dp_box *box)
 {
-    drop_way(box);
+    dp_box_drop_way(box);
     free_unasked_folders(box);
     box->state = DP_BOX_UNPLACED;
     box->is_polled = box->source->conf.is_polled || !box->source->notify;
-    walk_end end = walk(box, box->source->notify != NULL);
+    dp_box_walk_end end = dp_box_walk(box, box->source->notify != NULL);
     if (end.root >= 0) {
         place_root(box, end.root);
         close(end.root);
@@ -472,25 +365,14 @@ void dp_box_fill_hierarchy(const dp_box *box, dp_cursor *out)
 
 /* --- life */
 
-static void drop_steps(dp_box *box)
-{
-    drop_way(box);
-    for (size_t i = 0; i < box->steps_n; i++) {
-        free(box->steps[i].next_name);
-    }
-    free(box->steps);
-    box->steps = NULL;
-    box->steps_n = 0;
-}
-
 void dp_box_set_path(dp_box *box, const char *template_text)
 {
     dp_maildir_path path;
     /* who had a path has one under any sane template, but for %d */
     if (!dp_maildir_path_of(&path, template_text, dp_span_str(box->user))) {
-        drop_steps(box);
+        dp_box_drop_steps(box);
         box->path = path;
-        make_steps(box);
+        dp_box_make_steps(box);
     }
 }
 
@@ -529,7 +411,7 @@ dp_box *dp_box_get(dp_maildir *s, const char *user)
     box->root.told = dp_box_root_told;
     box->root.ctx = box;
     dp_list_init(&box->job);
-    make_steps(box);
+    dp_box_make_steps(box);
     dp_map_put(&s->boxes, &box->by_user, user_key(s, user));
     dp_box_place(box);
     return box;
@@ -556,7 +438,7 @@ void dp_box_free(dp_box *box)
     dp_loop_cancel(s->loop, &box->again);
     dp_list_del(&box->job);
     dp_map_del(&s->boxes, &box->by_user);
-    drop_steps(box);
+    dp_box_drop_steps(box);
     free(box->user);
     box->magic = 0;
     free(box);

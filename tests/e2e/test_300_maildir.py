@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from dp_watcher import Bus, make_rig, rig  # noqa: F401
 from dp.process import wait_until
+
+pytest_plugins = "dp_watcher"
 
 
 def test_delivery_is_new(rig):

@@ -6,8 +6,9 @@ import signal
 
 import pytest
 
-from dp_watcher import Bus, make_rig, rig  # noqa: F401
 from dp.process import wait_until
+
+pytest_plugins = "dp_watcher"
 
 
 def stored(rig):

@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 
-from dp_watcher import Bus, make_rig, rig  # noqa: F401
 from dp.process import Process, built, wait_until
+
+pytest_plugins = "dp_watcher"
 
 POLLED = "/Maildir\"\n watch = \"poll\"\n poll_interval = 1 #"
 

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from dp_watcher import Bus, make_rig, rig  # noqa: F401
 from dp.process import built, wait_until
+
+pytest_plugins = "dp_watcher"
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
