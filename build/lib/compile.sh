@@ -44,3 +44,10 @@ compile_in ()
     configure_in "$@" || return 1
     make -C "$1" -j "$(jobs_n)" --no-print-directory
 }
+
+# make_value DIR TEXT: TEXT as the makefile there expands it
+make_value ()
+{
+    printf 'include Makefile\nvalue:\n\t@echo %s\n' "$2" |
+        make -s -C "$1" -f - value
+}
