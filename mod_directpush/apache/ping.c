@@ -92,8 +92,9 @@ static int ask_for_sync(ping *p)
     if (!p->params.folders_n) {
         return dp_answer_now(p->r, DP_PING_MISSING, NULL, 0, 0, "missing");
     }
-    size_t which = (size_t)dp_spread_random_us(
-        (dp_time_us)p->params.folders_n);
+    /* a Ping may count more folders than were kept of it */
+    size_t n = p->params.folders_n, max = (size_t)p->conf->max_folders;
+    size_t which = (size_t)dp_spread_random_us((dp_time_us)(n < max ? n : max));
     dp_count(dp_here->count, DP_COUNT_provoked, 1);
     return dp_answer_now(p->r, DP_PING_CHANGES,
                          &p->params.folders[which].id, 1, 0, "sync-please");
