@@ -20,6 +20,7 @@ typedef struct passing {
     dp_exchange *x;
     dp_bus_handle *bus;
     dp_seat *seat;
+    apr_bucket_brigade *body; /* of a Ping, to be read once more; or NULL */
     bool is_counted;
     bool has_ended;  /* the request's body */
     bool has_begun;  /* the response */
@@ -27,9 +28,26 @@ typedef struct passing {
     bool is_over;
 } passing;
 
+static void conclude(passing *p, dp_learned *l);
+
+/* httpd has said something else than the backend (ProxyErrorOverride, an
+ * ErrorDocument): our filter was passed by, but not the backend's word. */
+static void learn_refusal(passing *p)
+{
+    dp_learned l = {0};
+    if (!p->has_begun) {
+        dp_exchange_response_begin(p->x, p->r->status, DP_TAP_OPAQUE, -1);
+    }
+    p->is_over = p->is_broken = true;
+    conclude(p, &l);
+}
+
 static apr_status_t passing_goes(void *data)
 {
     passing *p = data;
+    if (!p->is_over && ap_is_HTTP_CLIENT_ERROR(p->r->status)) {
+        learn_refusal(p);
+    }
     if (p->is_counted) {
         dp_count(dp_here->count, DP_COUNT_passing, -1);
     }
@@ -80,6 +98,18 @@ static bool has_body(request_rec *r)
            || (length && strcmp(length, "0") != 0);
 }
 
+static void attach(passing *p)
+{
+    request_rec *r = p->r;
+    if (!p->has_ended) {
+        ap_add_input_filter_handle(input_rec, p, r, r->connection);
+    }
+    if (p->body) {
+        ap_add_input_filter_handle(back_rec, p->body, r, r->connection);
+    }
+    ap_add_output_filter_handle(output_rec, p, r, r->connection);
+}
+
 int dp_passing_observe(request_rec *r, dp_request *rq, dp_pass_kind kind)
 {
     passing *p = apr_pcalloc(r->pool, sizeof(*p));
@@ -119,9 +149,20 @@ int dp_passing_observe(request_rec *r, dp_request *rq, dp_pass_kind kind)
         dp_exchange_request_end(p->x); /* nobody may ever read nothing */
     }
     keep_readable_codings(r);
-    ap_add_input_filter_handle(input_rec, p, r, r->connection);
-    ap_add_output_filter_handle(output_rec, p, r, r->connection);
+    ap_set_module_config(r->request_config, &directpush_module, p);
+    attach(p);
     return DECLINED;
+}
+
+void dp_passing_follow(request_rec *r)
+{
+    passing *p = ap_get_module_config(r->prev->request_config,
+                                      &directpush_module);
+    if (p && !p->is_over && r->prev->status == HTTP_OK) {
+        p->r = r;
+        ap_set_module_config(r->request_config, &directpush_module, p);
+        attach(p);
+    }
 }
 
 /* The bytes of all data buckets of a brigade, in order. */
@@ -253,6 +294,8 @@ static apr_status_t observe_output(ap_filter_t *f, apr_bucket_brigade *bb)
 
 void dp_passing_put_back(request_rec *r, apr_bucket_brigade *body)
 {
+    passing *p = ap_get_module_config(r->request_config, &directpush_module);
+    p->body = body;
     ap_add_input_filter_handle(back_rec, body, r, r->connection);
 }
 

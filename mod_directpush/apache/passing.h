@@ -16,6 +16,10 @@ typedef enum dp_pass_kind {
  *  the next handler (the proxy) serves it */
 int dp_passing_observe(request_rec *r, dp_request *rq, dp_pass_kind kind);
 
+/** A handler has redirected a request that we observe (mod_rewrite per
+ *  directory, mod_actions): `r`, its successor, has lost our filters. */
+void dp_passing_follow(request_rec *r);
+
 /** What we have read of the body is read again by the next handler.
  *  @param body in r->pool; with EOS if it was read to the end */
 void dp_passing_put_back(request_rec *r, apr_bucket_brigade *body);

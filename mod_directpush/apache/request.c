@@ -129,7 +129,11 @@ static dp_request *read_request(request_rec *r)
 
 int dp_request_handler(request_rec *r)
 {
-    if (!dp_here || r->method_number != M_POST || r->main || r->prev
+    if (dp_here && r->prev && !r->main) {
+        dp_passing_follow(r);
+        return DECLINED;
+    }
+    if (!dp_here || r->method_number != M_POST || r->main
         || !dp_is_enabled(r)) {
         return DECLINED;
     }

@@ -4,6 +4,7 @@ import hashlib
 import pytest
 
 from dp import wbxml
+from dp.httpd import EAS, Vhost
 from dp.wire import ConnectionLost
 
 CODINGS = [{}, dict(chunked=True), dict(gzip=True), dict(deflate=True),
@@ -74,6 +75,32 @@ def test_errors_of_the_backend_are_the_backends_own(site):
         assert response.get("X-Reason") == "told to"
         phone.connect()
         phone.sync_until_done("INBOX")
+
+
+def test_a_request_that_is_redirected_within_httpd(make_site):
+    """By mod_rewrite in a directory, or an Action: the successor has neither
+    the observer's filters nor the body of a Ping, unless it gets them."""
+    site = make_site(start=False)
+    site.backend.start()
+    site.httpd_args["modules"] = ["rewrite"]
+    site.vhosts = [Vhost("mail.example.test", None, directives=[
+        'ProxyPass "/real" "http://127.0.0.1:%d%s" timeout=3700'
+        % (site.backend.port, EAS),
+        '<Location "%s">' % EAS, "RewriteEngine On",
+        'RewriteRule .* /real [L]', "</Location>"])]
+    site.start()
+    phone = site.phone()
+    body = wbxml.ping_request(600, [("mail%2Fnobody-knows", "Email")])
+    phone.start("Ping", body)  # no proof: to the backend
+    seen = site.backend.wait_for(cmd="Ping")
+    assert seen[-1]["body_sha"] == hashlib.sha256(body).hexdigest()
+    phone.connect()
+    phone.foldersync()
+    phone.sync_until_done("INBOX")
+    ping = site.hold(phone)
+    site.wait_held(1)
+    site.mails().deliver("one")
+    assert ping.answer().folders == [phone.id("INBOX")]
 
 
 def test_a_response_is_not_delayed_until_it_is_complete(site):
