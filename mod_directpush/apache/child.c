@@ -40,7 +40,11 @@ static size_t slots_wanted(void)
 /* Made by the first generation, kept by the process pool for all. */
 static int share(server_rec *s)
 {
-    static const char key[] = "directpush-shared";
+    /* A reload after an upgrade brings another module to the same process:
+     * what is laid out otherwise gets memory of its own. */
+    char key[96];
+    apr_snprintf(key, sizeof(key), "directpush-shared-%" APR_SIZE_T_FMT "-%"
+                 APR_SIZE_T_FMT, sizeof(dp_shared), sizeof(dp_counter_slot));
     void *kept = NULL;
     apr_pool_userdata_get(&kept, key, s->process->pool);
     if (!kept) {
