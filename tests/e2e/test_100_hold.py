@@ -261,6 +261,7 @@ def test_a_held_ping_whose_socket_is_full_is_dropped_alone(make_site):
     site = make_site(httpd=dict(main=["SendBufferSize 4608"]))
     phones = [site.held_phone() for _ in range(3)]
     deaf = site.in_step(tls=False)
+    refused = deaf.ping_body(["INBOX"], 999999)
 
     def fill(most):
         """Answers that it does not read, until there is no room, or `most`"""
@@ -268,7 +269,7 @@ def test_a_held_ping_whose_socket_is_full_is_dropped_alone(make_site):
         deaf.connect(rcvbuf=2304)
         for n in range(most):
             before = site.httpd.metric("answered_heartbeat")
-            deaf.start_ping(["INBOX"], 999999)
+            deaf.wire.send(deaf.bytes_of("Ping", refused))
             try:
                 site.wait_until(lambda: site.httpd.metric(
                     "answered_heartbeat") > before, "answered", timeout=1)
@@ -278,7 +279,7 @@ def test_a_held_ping_whose_socket_is_full_is_dropped_alone(make_site):
     room = fill(2000)
     assert room < 2000
     fill(room - 1)
-    deaf.start_ping(["INBOX"], 600)
+    deaf.wire.send(deaf.bytes_of("Ping", deaf.ping_body(["INBOX"], 600)))
     site.wait_held(4)
     site.mails().deliver("one")
     for phone, ping in phones:

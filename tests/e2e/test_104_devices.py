@@ -229,10 +229,19 @@ def test_a_refused_device_goes_to_the_backend(site):
     assert site.backend.count(cmd="Ping") == 1
 
 
-@pytest.mark.parametrize("status", [129, 130, 131, 140, 142, 143, 144])
-def test_a_wipe_or_block_status_ends_the_hold(site, status):
-    phone, ping = site.held_phone()
+@pytest.mark.parametrize("there", [0, 1], ids=["same child", "another"])
+@pytest.mark.parametrize("status", [129, 140, 142])
+def test_a_wipe_or_block_status_ends_the_hold(make_site, status, there):
+    """The backend refuses the device on one connection, its Ping is held on
+    another; the next one goes to the backend."""
+    site = make_site(httpd=dict(children=2))
+    children = site.httpd.children()
+    phone = site.in_step()
     other = twin(site, phone)
+    in_child(site, phone, children[0])
+    in_child(site, other, children[there])
+    ping = phone.start_ping(["INBOX"], 600)
+    assert ping.is_held()
     site.backend.misbehave(cmd="FolderSync", wbxml_status=status, times=1)
     assert other.foldersync().status == status
     ping.answer()
