@@ -23,8 +23,8 @@ typedef struct dp_look_rules {
  * @param bus    NULL or without header: everything is blind
  * @param is_alive  the watcher vouches at all (dp_bus_is_alive)
  * @param is_final  the hold ends now, whatever comes of it: status is not 0
- * Sets was_announced_now and seq_now of the items. Caller: the owner of the hold, or the
- * holder of the set's lock while nobody owns it.
+ * Sets was_announced_now and seq_now of the items. Caller: the owner of the
+ * hold, or the holder of the set's lock while nobody owns it.
  */
 dp_verdict dp_look(dp_hold *hold, const dp_bus_map *bus, bool is_alive,
                    const dp_look_rules *rules, bool is_final,

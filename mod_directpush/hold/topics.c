@@ -12,7 +12,8 @@ static const uint8_t no_bus_key[DP_HASH_KEY_SIZE];
 static dp_hash key_of(const dp_bus_map *bus, dp_span user, dp_class class_id,
                       dp_span folder)
 {
-    const uint8_t *key = bus && bus->header ? bus->header->hash_key : no_bus_key;
+    const uint8_t *key =
+        bus && bus->header ? bus->header->hash_key : no_bus_key;
     return dp_topic_key(key, user, class_id, folder);
 }
 

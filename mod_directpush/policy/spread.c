@@ -7,7 +7,8 @@ static uint64_t next_random(void)
 {
     static _Thread_local uint64_t x;
     if (!x) {
-        x = ((uint64_t)dp_clock_mono_us() ^ ((uint64_t)(uintptr_t)&x << 16)) | 1;
+        uint64_t here = (uint64_t)(uintptr_t)&x << 16;
+        x = ((uint64_t)dp_clock_mono_us() ^ here) | 1;
     }
     x ^= x >> 12;
     x ^= x << 25;

@@ -558,9 +558,80 @@ static void one_owner_no_change_lost_nothing_left(void **state)
                   (unsigned long long)atomic_load(&s.closes_n));
 }
 
+/* Ending a Ping just when its worker lets go of it: `turn` is odd when both
+ * may go, and even when the other has ended it. */
+static _Atomic unsigned turn;
+
+/* About as many as fit into the time. */
+static unsigned meetings(void)
+{
+    return (unsigned)(duration() / DP_SECOND_US) * 8000;
+}
+
+static void *end_each(void *arg)
+{
+    dp_who he = who(&s.conn[0]);
+    for (unsigned n = 1; n < 2 * meetings(); n += 2) {
+        while (atomic_load(&turn) != n) {
+            sched_yield();
+        }
+        dp_keeper_end(s.k, &he, DP_CAUSE_FORGET);
+        atomic_store(&turn, n + 1);
+    }
+    return NULL;
+}
+
+static dp_hold *about_to_be_held(conn *c)
+{
+    dp_hold_spec specs[PER_PING];
+    dp_topic_spec names[PER_PING];
+    dp_who he = who(c);
+    for (int i = 0; i < PER_PING; i++) {
+        specs[i] = (dp_hold_spec){.class_id = DP_CLASS_EMAIL,
+                                  .synced_at_us = dp_clock_mono_us()};
+        names[i] = (dp_topic_spec){.class_id = DP_CLASS_UNKNOWN};
+    }
+    dp_hold *h = dp_hold_make(&he, specs, PER_PING);
+    h->rules = &s.rules;
+    h->owner = c;
+    h->arrival = atomic_fetch_add(&s.arrivals, 1) + 1;
+    h->ends_us = dp_clock_mono_us() + 600 * DP_SECOND_US;
+    h->proof_until_us = h->ends_us;
+    DP_ASSERT(dp_keeper_worker_park(s.k, h, names).status == 0);
+    return h;
+}
+
+static void ending_and_letting_go_do_not_pass_each_other(void **state)
+{
+    pthread_t other;
+    conn *c = &s.conn[0];
+    begin();
+    atomic_store(&turn, 0);
+    assert_int_equal(pthread_create(&other, NULL, end_each, NULL), 0);
+    for (unsigned n = 1; n < 2 * meetings(); n += 2) {
+        dp_time_us until = dp_clock_mono_us() + 60 * DP_SECOND_US;
+        dp_hold *h = about_to_be_held(c);
+        atomic_store(&turn, n);
+        /* somewhere in what the other does meanwhile */
+        for (volatile unsigned wait = 0; wait < n * 7919 % 1499; wait++) {
+        }
+        dp_keeper_worker_held(s.k, h);
+        while (atomic_load(&turn) != n + 1
+               || dp_hold_state_of(h) == DP_HOLD_HELD) {
+            DP_ASSERT(dp_clock_mono_us() < until);
+            sched_yield();
+        }
+        dp_hold_set_worker_take(dp_keeper_set(s.k), h);
+        dp_keeper_worker_free(s.k, &h);
+    }
+    pthread_join(other, NULL);
+    finish_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ending_and_letting_go_do_not_pass_each_other),
         cmocka_unit_test(one_owner_no_change_lost_nothing_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
