@@ -18,6 +18,7 @@
 #include "apache/config.h"
 #include "apache/delivery.h"
 #include "base/dp_check.h"
+#include "device/coll_state.h"
 #include "device/proof.h"
 
 dp_child *dp_here;
@@ -168,6 +169,19 @@ static void sweep(dp_clerk_job *job)
     dp_delivery_sweep();
 }
 
+/* A read of the store: it waits for no writer. */
+static dp_mark stored_mark(const dp_who *who, dp_span id)
+{
+    dp_coll_state st = {.mark = {0, 0}};
+    dp_store_txn *t;
+    dp_store *s = dp_here->store;
+    if (s->ops->begin(s, false, &t) == APR_SUCCESS) {
+        dp_coll_state_get(s, t, who, id, &st);
+        s->ops->abort(&t);
+    }
+    return st.mark;
+}
+
 static void loop_tick(void *ctx)
 {
     if (dp_delivery_is_waiting()) {
@@ -218,6 +232,7 @@ static apr_status_t start(dp_child *child, server_rec *s)
                   .loop_close = dp_close_loop,
                   .loop_forget = loop_forget,
                   .loop_tick = loop_tick,
+                  .stored_mark = stored_mark,
                   .log = log_line}};
     return dp_keeper_start(&child->keeper, &args);
 }

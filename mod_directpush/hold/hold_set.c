@@ -191,12 +191,37 @@ static bool find_again(dp_hold_set *set, dp_hold *hold)
     return has_found;
 }
 
+/* The time to settle is over: perhaps another child has seen the response
+ * arrive. @return a mark has moved */
+static bool settle_marks(dp_hold_set *set, dp_hold *hold)
+{
+    bool has_moved = false;
+    for (uint32_t k = 0; set->stored_mark && k < hold->items_n; k++) {
+        dp_hold_item *i = &hold->items[k];
+        if (!i->settle_until_us || !i->was_announced_now) {
+            continue;
+        }
+        i->settle_until_us = 0;
+        dp_mark m = set->stored_mark(&hold->who, dp_hold_item_id(i));
+        if (set->bus && m.instance == set->bus->header->instance
+            && m.seq > i->mark && m.seq <= dp_bus_head(set->bus)) {
+            i->mark = m.seq;
+            i->announced_n = 0;
+            has_moved = true;
+        }
+    }
+    return has_moved;
+}
+
 static dp_verdict look(dp_hold_set *set, dp_hold *hold, bool is_final,
                        dp_time_us now_us)
 {
     bool is_alive = is_vouching(set);
     dp_verdict v = dp_look(hold, set->bus, is_alive, hold->rules, is_final,
                            now_us);
+    if (v.status == DP_PING_CHANGES && settle_marks(set, hold)) {
+        v = dp_look(hold, set->bus, is_alive, hold->rules, is_final, now_us);
+    }
     if (v.status == DP_PING_NOTHING && find_again(set, hold)) {
         v = dp_look(hold, set->bus, is_alive, hold->rules, is_final, now_us);
     }

@@ -41,6 +41,9 @@ typedef struct dp_hold_set {
     bool has_found;         /* a topic is_found_anew: the keeper's work */
     bool is_draining;
     bool is_over;           /* the keeper has ended: nothing is claimed */
+    /* The firm mark that is stored now; NULL: nothing is. Asked before an
+     * announcement that waited for one (settle_until_us); must not block. */
+    dp_mark (*stored_mark)(const dp_who *who, dp_span id);
     dp_spread_rate *provoke;
     uint32_t provoke_per_s;
     dp_counter_slot *count; /* may be NULL */

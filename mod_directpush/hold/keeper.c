@@ -261,6 +261,7 @@ apr_status_t dp_keeper_start(dp_keeper **out, const dp_keeper_args *args)
     dp_hold_set_init(&k->set, args->provoke, args->provoke_per_s, k->nudge_fd,
                      now);
     k->set.count = args->count;
+    k->set.stored_mark = args->hooks.stored_mark;
     dp_link_init(&k->link);
     k->publisher = dp_link_publisher_make(k->socket_path, PUBLISH_PATIENCE_US);
     /* Before the thread runs, so that the first Ping finds a bus. */

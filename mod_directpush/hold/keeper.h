@@ -37,6 +37,8 @@ typedef struct dp_keeper_hooks {
                         const dp_bus_map *bus);
     /* once a second */
     void (*loop_tick)(void *ctx);
+    /* of dp_hold_set; may be NULL */
+    dp_mark (*stored_mark)(const dp_who *who, dp_span id);
     void (*log)(void *ctx, dp_keeper_level level, const char *line);
     void *ctx;
 } dp_keeper_hooks;
