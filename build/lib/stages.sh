@@ -67,7 +67,7 @@ stage_san ()
 # shellcheck disable=SC2086
 run_pytest ()
 {
-    pytest_args=${DP_PYTEST:--n 2}
+    pytest_args=${DP_PYTEST:--n 4}  # they wait more than they work
     marks=
     [ -n "$full" ] || marks="not slow"
     (cd "$repo" && DP_BUILD_DIR="$build" "$python" -m pytest tests/e2e \
