@@ -65,6 +65,18 @@ static void bus_path(const dp_conf *conf, char *out, size_t cap)
     snprintf(out, cap, "%s/%s", conf->runtime_dir, DP_BUS_FILE_NAME);
 }
 
+/* The group may be another than when the bus was made. */
+static void give_bus_to_group(const dp_watcher *w, const char *path)
+{
+    if (w->conf->gid != (gid_t)-1
+        && lchown(path, (uid_t)-1, w->conf->gid) != 0) {
+        dp_log(DP_LOG_ERROR,
+               "%s: can't give it to the group %s: %s; httpd can't read it "
+               "unless directpushd is a member of that group",
+               path, w->conf->group, strerror(errno));
+    }
+}
+
 /* Carry on with the file of an earlier process, if the state knows it. */
 static bool reopen_bus(dp_watcher *w, const char *path)
 {
@@ -93,6 +105,7 @@ static bool reopen_bus(dp_watcher *w, const char *path)
                path, map->topic_cap, map->journal_cap);
     }
     dp_bus_raise_head(w->bus, dp_state_ceiling(w->state));
+    give_bus_to_group(w, path);
     return true;
 }
 
@@ -411,6 +424,9 @@ void dp_watcher_reload(dp_watcher *w, dp_conf *conf)
     dp_log_set_level(conf->log_level);
     dp_wants_set_limits(w->wants, &limits);
     dp_control_set_group(w->control);
+    char path[512];
+    bus_path(conf, path, sizeof(path));
+    give_bus_to_group(w, path);
     if (!is_same_text(conf->default_domain, old->default_domain)) {
         end_all(w, NULL); /* users are other users now: children ask again */
     }
