@@ -3,7 +3,7 @@
  * One lock guards all links; under it dp_look() decides, and a hold that is to
  * be answered is claimed (its state says who owns it) and put on the list
  * `ready` for the keeper. Nothing here touches a connection. Lock order: this
- * lock is innermost; nothing is called out of it.
+ * lock is innermost; nothing is called out of it but stored_mark().
  *
  * Functions `_locked` want the lock held; the others take it.
  */

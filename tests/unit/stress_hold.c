@@ -481,7 +481,10 @@ static void begin(void)
         .provoke_per_s = 1000000,
         .count = dp_counters_claim(s.counters),
         .tick_us = DP_SECOND_US / 100,
-        .hooks = {on_answer, on_close, on_forget, on_tick, NULL, NULL}};
+        .hooks = {.loop_answer = on_answer,
+                  .loop_close = on_close,
+                  .loop_forget = on_forget,
+                  .loop_tick = on_tick}};
     assert_int_equal(dp_clerk_start(&s.clerk), APR_SUCCESS);
     assert_int_equal(dp_keeper_start(&s.k, &args), APR_SUCCESS);
     while (!dp_keeper_is_alive(s.k)) {

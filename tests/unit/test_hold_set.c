@@ -253,6 +253,60 @@ static void a_mark_that_became_firm_cleans_the_hold(void **state)
     assert_int_equal(claimed(w), 0);
 }
 
+/* What another child has stored meanwhile. */
+static dp_mark stored;
+static unsigned asked_n;
+
+static dp_mark stored_mark(const dp_who *he, dp_span id)
+{
+    assert_true(dp_span_is(he->device, DP_SPAN_LIT("A")));
+    assert_true(dp_span_is(id, DP_SPAN_LIT("INBOX")));
+    asked_n++;
+    return stored;
+}
+
+static dp_hold *settling(set_world *w, dp_bus_ref inbox)
+{
+    dp_hold *h = held(w, "A", "INBOX");
+    w->set.stored_mark = stored_mark;
+    asked_n = 0;
+    h->items[0].settle_until_us = w->now_us + 2 * SECOND;
+    arrives(w, inbox);
+    dp_hold_set_slot_locked(&w->set, inbox.slot, w->now_us);
+    assert_int_equal(asked_n, 0);
+    return h;
+}
+
+static void a_mark_that_another_child_stored_counts_when_it_has_settled(
+    void **state)
+{
+    set_world *w = *state;
+    dp_hold *h = settling(w, folder(w, "INBOX"));
+    stored = mark_now(w);
+    expire(w, 2 * SECOND + DP_WHEEL_TICK_US);
+    assert_int_equal(asked_n, 1);
+    assert_int_equal(claimed(w), 0);
+    assert_int_equal(h->items[0].mark, stored.seq);
+    assert_int_equal(h->timer.due_us, h->ends_us);
+}
+
+static void a_stored_mark_that_is_none_changes_nothing(void **state)
+{
+    set_world *w = *state;
+    const dp_mark none[] = {{0, 0},
+                            {mark_now(w).instance + 1, 1000},
+                            {mark_now(w).instance, 1000000}};
+    for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++) {
+        dp_hold *h = settling(w, folder(w, "INBOX"));
+        stored = none[i];
+        expire(w, 2 * SECOND + DP_WHEEL_TICK_US);
+        assert_int_equal(asked_n, 1);
+        assert_int_equal(claimed(w), 1);
+        assert_int_equal(h->verdict.status, DP_PING_CHANGES);
+        settle(w, h, DP_HOLD_SHUT, 0);
+    }
+}
+
 static void a_mark_of_another_instance_says_nothing(void **state)
 {
     set_world *w = *state;
@@ -545,6 +599,9 @@ int main(void)
         SET_TEST(the_end_of_a_taken_hold_is_found_by_its_worker),
         SET_TEST(those_who_are_meant_end),
         SET_TEST(a_mark_that_became_firm_cleans_the_hold),
+        SET_TEST(
+            a_mark_that_another_child_stored_counts_when_it_has_settled),
+        SET_TEST(a_stored_mark_that_is_none_changes_nothing),
         SET_TEST(a_mark_of_another_instance_says_nothing),
         SET_TEST(marks_read_before_the_bus_was_replaced_are_none),
         SET_TEST(a_walk_over_all_survives_removals),

@@ -124,7 +124,12 @@ static void start(box *b)
         .provoke_per_s = 1000,
         .count = dp_counters_claim(b->counters),
         .tick_us = SECOND / 50,
-        .hooks = {on_answer, on_close, on_forget, on_tick, on_log, b}};
+        .hooks = {.loop_answer = on_answer,
+                  .loop_close = on_close,
+                  .loop_forget = on_forget,
+                  .loop_tick = on_tick,
+                  .log = on_log,
+                  .ctx = b}};
     assert_int_equal(dp_keeper_start(&b->k, &args), APR_SUCCESS);
 }
 
