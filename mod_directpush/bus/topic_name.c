@@ -29,12 +29,6 @@ dp_hash dp_topic_key(const uint8_t *hash_key, dp_span user, dp_class c,
     return dp_hash_spans(hash_key, parts, 3);
 }
 
-dp_hash dp_forget_key(const uint8_t *hash_key, dp_span user, dp_span device)
-{
-    dp_span parts[] = {DP_SPAN_LIT("forget"), user, device};
-    return dp_hash_spans(hash_key, parts, device.n ? 3 : 2);
-}
-
 static bool has_control_byte(dp_span s)
 {
     for (size_t i = 0; i < s.n; i++) {

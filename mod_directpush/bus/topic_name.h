@@ -41,12 +41,6 @@ dp_class dp_class_of(dp_span name);
 dp_hash dp_topic_key(const uint8_t *hash_key, dp_span user, dp_class c,
                      dp_span folder);
 
-/**
- * What a FORGET record's hash is: of `user` alone (device empty, arg 0) or of
- * user and device (arg 1), under the bus's own hash key.
- */
-dp_hash dp_forget_key(const uint8_t *hash_key, dp_span user, dp_span device);
-
 /** What a FORGET record says: `hash` is the user's (login or mailbox user, in
  *  lower case), `arg` 0 for all devices, else the device's, never 0. */
 dp_hash dp_forget_user_key(const uint8_t *hash_key, dp_span user);

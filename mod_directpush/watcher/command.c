@@ -117,12 +117,27 @@ static bool run_ping(dp_watcher *w, dp_peer *p, const dp_span *f, size_t n)
     return true; /* never answered: nobody waits for it */
 }
 
+/* Logins and DeviceIds are compared in lower case. */
+static dp_span lower(char *buf, size_t cap, dp_span s)
+{
+    size_t n = s.n < cap ? s.n : cap;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = s.p[i];
+        buf[i] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    }
+    return dp_span_of(buf, n);
+}
+
 static bool run_forget(dp_watcher *w, dp_peer *p, const dp_span *f, size_t n)
 {
-    dp_span device = n == 2 ? f[1] : dp_span_of(NULL, 0);
+    char user[DP_TOPIC_USER_MAX], device[DP_TOPIC_USER_MAX];
     const uint8_t *key = dp_bus_writer_map(w->bus)->header->hash_key;
-    uint64_t seq = dp_bus_tell(w->bus, DP_BUS_KIND_FORGET,
-                               dp_forget_key(key, f[0], device), device.n > 0);
+    uint64_t arg =
+        n == 2 ? dp_forget_device_key(key, lower(device, sizeof(device), f[1]))
+               : 0;
+    uint64_t seq = dp_bus_tell(
+        w->bus, DP_BUS_KIND_FORGET,
+        dp_forget_user_key(key, lower(user, sizeof(user), f[0])), arg);
     return say_ok_numbers(p, 1, seq, 0);
 }
 

@@ -325,3 +325,17 @@ def test_more_passed_pings_than_allowed_do_not_pile_up(make_site):
             assert ping.answer().status == 2
     assert site.backend.count(cmd="Ping") == 2
     assert site.held() == 0
+
+
+def test_forget_of_one_device_ends_its_hold_and_no_other(site):
+    one, ping1 = site.held_phone(device_id="phoneone")
+    two, ping2 = site.held_phone(device_id="phonetwo")
+    with site.watcher.control() as control:
+        assert control.ask("forget", "Alice", "PhoneOne")[0] == "ok"
+    assert ping1.answer().status in (1, 2)
+    assert ping2.is_held(1)
+    # nothing is held for it before the backend has accepted it again
+    since = site.backend.mark()
+    one.start_ping(["INBOX"], 600)
+    site.wait_until(lambda: site.backend.count(since, cmd="Ping") == 1,
+                    "the backend is asked")

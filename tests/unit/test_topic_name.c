@@ -71,8 +71,10 @@ static void keys_differ_by_every_part(void **state)
         h, dp_topic_key(key, DP_SPAN_LIT("bob"), DP_CLASS_EMAIL, inbox)));
     assert_false(dp_hash_is(
         h, dp_topic_key(key, alice, DP_CLASS_EMAIL, DP_SPAN_LIT("Sent"))));
-    assert_false(dp_hash_is(dp_forget_key(key, alice, DP_SPAN_LIT("")),
-                            dp_forget_key(key, alice, DP_SPAN_LIT("d"))));
+    assert_false(dp_hash_is(dp_forget_user_key(key, alice),
+                            dp_forget_user_key(key, DP_SPAN_LIT("bob"))));
+    assert_true(dp_forget_device_key(key, DP_SPAN_LIT("d"))
+                != dp_forget_device_key(key, DP_SPAN_LIT("e")));
 }
 
 int main(void)
