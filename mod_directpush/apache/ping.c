@@ -217,6 +217,7 @@ static dp_hold *make_hold(ping *p, dp_store_txn *t, dp_topic_spec **out_names)
     spec_hierarchy(p, t, instance, head, &specs[n], &names[n]);
     dp_keeper_bus_release(&bus);
     dp_hold *hold = dp_hold_make(&p->rq->who, specs, n + 1);
+    hold->instance = instance;
     hold->rules = &p->conf->rules;
     hold->arrival = (uint64_t)p->now_us;
     hold->ends_us = p->now_us + dp_heartbeat_hold_us(p->params.heartbeat_s);
