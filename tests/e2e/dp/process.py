@@ -1,5 +1,7 @@
 """Processes that tests start, and end by their own pid; waiting for things."""
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -48,8 +50,17 @@ def free_ports(n):
             s.close()
 
 
+_libc = ctypes.CDLL(None)
+
+
+def _end_with_parent():
+    """In the child: SIGTERM when the thread that started it ends, so that a
+    test run that is killed leaves no server behind."""
+    _libc.prctl(1, signal.SIGTERM, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
 class Process:
-    """A child in the foreground. Its output goes to a file."""
+    """A child in the foreground. Its output goes to a file; it ends with us."""
 
     def __init__(self, argv, output, env=None, **kw):
         self.argv = argv
@@ -57,7 +68,8 @@ class Process:
         with open(output, "ab") as out:
             self.popen = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                start_new_session=True, env=env, **kw)
+                start_new_session=True, env=env,
+                preexec_fn=_end_with_parent, **kw)
         self.pid = self.popen.pid
 
     @property
