@@ -110,7 +110,7 @@ void dp_keeper_worker_free(dp_keeper *k, dp_hold **hold);
 void dp_keeper_want(dp_keeper *k, dp_span user, dp_class class_id,
                     dp_span folder);
 
-/** End all holds of a device of this child (refused, forgotten). */
+/** End all holds of a device, here and in other children (refused). */
 void dp_keeper_end(dp_keeper *k, const dp_who *who, dp_hold_cause cause);
 
 /** A mark became firm: holds of this child learn it. */

@@ -200,8 +200,11 @@ static dp_hash hash_of(dp_keeper *k, const dp_who *who)
 void dp_keeper_end(dp_keeper *k, const dp_who *who, dp_hold_cause cause)
 {
     pthread_mutex_lock(&k->set.lock);
-    dp_hold_set_end_locked(&k->set, hash_of(k, who), UINT64_MAX, cause,
-                           dp_clock_mono_us());
+    dp_hash device = hash_of(k, who);
+    dp_time_us now = dp_clock_mono_us();
+    dp_hold_set_end_locked(&k->set, device, UINT64_MAX, cause, now);
+    /* in other children, as a newer Ping does it */
+    tell_ping(k, device, (uint64_t)now);
     pthread_mutex_unlock(&k->set.lock);
 }
 

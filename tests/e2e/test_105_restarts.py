@@ -124,9 +124,10 @@ def test_a_recycled_child_ends_its_holds_politely(make_site):
     assert ping.answer().status == 1
     assert not phone.wire.was_reset
     assert set(site.httpd.children()) != before
-    ping = site.hold(phone)
+    # whichever child it comes to now may be near its end as well
     site.mails().deliver("one")
-    assert ping.answer().status == 2
+    answers = (phone.ping(["INBOX"], 600).status for _ in range(20))
+    assert next(s for s in answers if s != 1) == 2
 
 
 def test_a_crashed_child_loses_no_change(site):
