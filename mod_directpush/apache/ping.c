@@ -140,11 +140,6 @@ static unsigned check_params(ping *p, uint32_t *out_value)
     return 0;
 }
 
-static dp_time_us past(dp_time_us t, dp_time_us now_us)
-{
-    return t <= now_us ? t : 0; /* from another boot */
-}
-
 /* What the store knows of one folder of the Ping. */
 static void spec_folder(ping *p, dp_store_txn *t, const dp_ping_folder *f,
                         uint64_t instance, uint64_t head, dp_hold_spec *spec,
@@ -161,8 +156,8 @@ static void spec_folder(ping *p, dp_store_txn *t, const dp_ping_folder *f,
         /* above head: of another line of bus files */
         .announced_seq = st.announced_seq <= head ? st.announced_seq : 0,
         .announced_n = st.announced_n,
-        .announced_at_us = past(st.announced_at_us, p->now_us),
-        .synced_at_us = past(st.synced_at_us, p->now_us),
+        .announced_at_us = st.announced_at_us,
+        .synced_at_us = st.synced_at_us,
         .lag_until_us = st.lag_until_us,
         .settle_until_us = st.prov.instance ? p->now_us + SETTLE_US : 0};
     *name = (dp_topic_spec){DP_CLASS_UNKNOWN, {NULL, 0}};
@@ -185,8 +180,7 @@ static void spec_hierarchy(ping *p, dp_store_txn *t, uint64_t instance,
                            .announced_seq = st.announced_seq <= head
                                                 ? st.announced_seq
                                                 : 0,
-                           .announced_at_us = past(st.announced_at_us,
-                                                   p->now_us),
+                           .announced_at_us = st.announced_at_us,
                            .lag_until_us = st.lag_until_us};
     *name = (dp_topic_spec){DP_CLASS_HIERARCHY,
                             DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS)};

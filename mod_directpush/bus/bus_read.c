@@ -88,6 +88,16 @@ dp_bus_ref dp_bus_find(const dp_bus_map *map, dp_hash key)
     return DP_BUS_NO_REF;
 }
 
+bool dp_bus_key_of(const dp_bus_map *map, dp_bus_ref ref, dp_hash *out)
+{
+    if (ref.slot >= map->topic_cap) {
+        return false;
+    }
+    slot_view v = look_at_slot(&map->topics[ref.slot]);
+    *out = v.key;
+    return v.is_steady && v.gen == ref.gen && ref.gen != 0;
+}
+
 dp_bus_view dp_bus_look(const dp_bus_map *map, dp_bus_ref ref)
 {
     dp_bus_view blind = {.watched_from = DP_BUS_UNWATCHED};

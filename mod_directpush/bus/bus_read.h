@@ -40,6 +40,9 @@ bool dp_bus_is_alive(const dp_bus_map *map, dp_time_us now_us,
 /** Find a topic; follows an alias to the real one. DP_BUS_NO_REF if absent. */
 dp_bus_ref dp_bus_find(const dp_bus_map *map, dp_hash key);
 
+/** The key of the topic that `ref` is. @return false: the slot changed hands */
+bool dp_bus_key_of(const dp_bus_map *map, dp_bus_ref ref, dp_hash *out);
+
 /** Look at a topic. With DP_BUS_NO_REF, or a slot that changed hands:
  *  is_current false, watched_from DP_BUS_UNWATCHED. */
 dp_bus_view dp_bus_look(const dp_bus_map *map, dp_bus_ref ref);

@@ -78,6 +78,9 @@ static void handle_event(dp_keeper *k, const dp_bus_event *ev)
         k->has_doubt |= ev->kind == DP_BUS_KIND_VOUCH
                         && ev->arg == DP_BUS_UNWATCHED;
         pthread_mutex_lock(&set->lock);
+        if (ev->kind == DP_BUS_KIND_VOUCH) { /* we may have been told "no" */
+            dp_topics_appeared(&set->topics, set->bus, ev->ref);
+        }
         dp_hold_set_slot_locked(set, ev->ref.slot, now);
         pthread_mutex_unlock(&set->lock);
         break;

@@ -75,6 +75,18 @@ void dp_topics_settle(dp_topics *ts, const dp_bus_map *bus, dp_topic *t,
     }
 }
 
+void dp_topics_appeared(dp_topics *ts, const dp_bus_map *bus, dp_bus_ref ref)
+{
+    dp_hash key;
+    if (!bus || !bus->header || !dp_bus_key_of(bus, ref, &key)) {
+        return;
+    }
+    dp_topic *t = (dp_topic *)dp_map_get(&ts->by_key, key);
+    if (t && t->ref.slot == DP_BUS_NO_SLOT) {
+        dp_topics_find(ts, bus, t);
+    }
+}
+
 dp_topic *dp_topics_get(dp_topics *ts, const dp_bus_map *bus, dp_span user,
                         dp_class class_id, dp_span folder)
 {

@@ -71,6 +71,10 @@ void dp_topics_find(dp_topics *ts, const dp_bus_map *bus, dp_topic *t);
 void dp_topics_settle(dp_topics *ts, const dp_bus_map *bus, dp_topic *t,
                       dp_bus_ref told);
 
+/** Somebody vouches for what is in that slot now: the topic of that name, if
+ *  it had no slot yet, is found there. */
+void dp_topics_appeared(dp_topics *ts, const dp_bus_map *bus, dp_bus_ref ref);
+
 /** Another bus file, or none: all keys and slots anew. */
 void dp_topics_rebind(dp_topics *ts, const dp_bus_map *bus);
 

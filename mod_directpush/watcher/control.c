@@ -60,7 +60,7 @@ static void watch_events(dp_peer *p)
     }
 }
 
-/* @return false: hang up */
+/* @return false: it breaks the rules, hang up */
 static bool run_lines(dp_peer *p)
 {
     dp_control *c = p->control;
@@ -68,11 +68,7 @@ static bool run_lines(dp_peer *p)
     unsigned char *line;
     size_t n;
     while (p->kind == DP_PEER_LINES && dp_peer_line(p, &line, &n)) {
-        if (p->out_n > DP_PEER_OUT_HIGH) {
-            return true;
-        }
-        if (dp_clock_mono_us() > end_us) {
-            dp_loop_at(c->w->loop, &c->backlog, dp_clock_mono_us());
+        if (p->out_n > DP_PEER_OUT_HIGH || dp_clock_mono_us() > end_us) {
             return true;
         }
         if (!dp_command_run(c->w, p, line, n)) {
@@ -82,21 +78,36 @@ static bool run_lines(dp_peer *p)
     }
     if (p->kind != DP_PEER_LINES) {
         p->in_n = 0; /* carries no further requests */
-        return !p->has_hung_up;
+        return true;
     }
-    if (p->in_n == sizeof(p->in)) {
-        return false; /* no line is that long */
-    }
-    return !p->has_hung_up;
+    return p->in_n < sizeof(p->in); /* no line is that long */
+}
+
+static bool has_line(dp_peer *p)
+{
+    unsigned char *line;
+    size_t n;
+    return p->kind == DP_PEER_LINES && dp_peer_line(p, &line, &n);
+}
+
+/* It says no more, and has all the answers to what it said. */
+static bool is_done(dp_peer *p)
+{
+    return p->has_hung_up
+           && (p->kind != DP_PEER_LINES || (p->out_n == 0 && !has_line(p)));
 }
 
 static void serve(dp_peer *p)
 {
-    bool is_alive = run_lines(p);
-    /* what it asked before it hung up is answered, as far as that goes */
-    if (!dp_peer_write(p) || !is_alive) {
+    bool is_sane = run_lines(p);
+    if (!dp_peer_write(p) || !is_sane || is_done(p)) {
         hang_up(p);
         return;
+    }
+    if (has_line(p) && p->out_n <= DP_PEER_OUT_HIGH) {
+        /* others first; no event tells of what was read already */
+        dp_loop_at(p->control->w->loop, &p->control->backlog,
+                   dp_clock_mono_us());
     }
     watch_events(p);
 }

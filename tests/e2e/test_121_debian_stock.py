@@ -193,8 +193,9 @@ def test_debians_configuration_holds_5000(stock, open_files):
         return [(one.device_id, ping.answer()) for one, ping in pings
                 if ping.is_answered()]
     wait_until(lambda: apache.held() == PHONES,
-               lambda: "%d held; there are %d, answered are %r" % (
-                   PHONES, apache.held(), told()), DEADLINE)
+               lambda: "%d held; there are %d, answered are %r, the backend "
+               "holds %d" % (PHONES, apache.held(), told(),
+                             site.backend.count(cmd="Ping")), DEADLINE)
 
     site.mails().deliver("to all of them")
     for one, ping in pings:

@@ -58,12 +58,41 @@ def test_requests_may_come_in_pieces_and_in_bunches(rig):
         s.connect(rig.watcher.socket)
         for i in range(0, len(bunch), 7):
             s.send(bunch[i:i + 7])
-        got = b""
-        while got.count(b"\n") < 300:
-            more = s.recv(65536)
-            assert more, set(got.split(b"\n"))
-            got += more
+        s.shutdown(socket.SHUT_WR)
+        got = all_of(s)
     assert got.count(b"ok\t") == 300, set(got.split(b"\n"))
+
+
+def all_of(s):
+    got = b""
+    while True:
+        more = s.recv(65536)
+        if not more:
+            return got
+        got += more
+
+
+@pytest.mark.parametrize("line", [b"nonsense\n", b"status\n",
+                                  b"watch\talice\tEmail\tINBOX\n"])
+@pytest.mark.parametrize("is_small", [False, True])
+def test_who_asks_much_and_hangs_up_gets_all_answers(rig, line, is_small):
+    """More than the socket takes at once, read only after the hang-up."""
+    rig.maildir()
+    # status says much: written singly, its answers stop the reading too soon
+    asked = 100 if is_small and line == b"status\n" else 1000
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(60)
+        s.connect(rig.watcher.socket)
+        if is_small:
+            for _ in range(asked):
+                s.sendall(line)
+        else:
+            s.sendall(line * asked)
+        s.shutdown(socket.SHUT_WR)
+        assert rig.watcher.answers()
+        got = all_of(s)
+    end = b".\n" if line == b"status\n" else b"\n"
+    assert got.count(end) == asked
 
 
 def test_who_does_not_read_answers_is_not_read_from(rig):

@@ -432,7 +432,9 @@ static void a_watcher_that_comes_later_is_found(void **state)
     const answer *a = answered(b, 1);
     assert_int_equal(a->verdict.status, DP_PING_CHANGES);
     assert_true(a->verdict.is_provoked);
+    fw_lock(b->fw);
     assert_string_equal(b->fw->last_watch, "alice Email INBOX");
+    fw_unlock(b->fw);
 }
 
 static void a_watcher_that_dies_leaves_all_blind_until_it_is_back(void **state)
@@ -623,6 +625,21 @@ static void a_topic_vouched_for_later_wakes_who_waits(void **state)
     assert_true(answered(b, 1)->verdict.is_provoked);
 }
 
+static void a_topic_that_was_refused_is_found_when_it_is_vouched_for(
+    void **state)
+{
+    box *b = *state;
+    fw_bus_new(b->fw, false);
+    fw_up(b->fw);
+    start(b);
+    alive(b);
+    parked(b, "A"); /* the watcher does not vouch: no slot */
+    WAIT_UNTIL(fw_saw(b, &b->fw->watches_n, 1));
+    ticks(b, 2);
+    fw_vouch(b->fw, "INBOX"); /* somebody else asked, and it is there now */
+    assert_true(answered(b, 1)->verdict.is_provoked);
+}
+
 static void a_folder_without_a_name_is_its_class(void **state)
 {
     box *b = *state;
@@ -652,7 +669,9 @@ static void what_is_fresh_is_not_asked_for_again(void **state)
     dp_keeper_want(b->k, DP_SPAN_LIT("bob"), DP_CLASS_EMAIL,
                    DP_SPAN_LIT("Work"));
     WAIT_UNTIL(fw_saw(b, &b->fw->watches_n, 2));
+    fw_lock(b->fw);
     assert_string_equal(b->fw->last_watch, "bob Email Work");
+    fw_unlock(b->fw);
     end(b, &h);
 }
 
@@ -894,6 +913,7 @@ int main(void)
         BOX_TEST(a_bus_that_cannot_be_used_is_said_and_all_is_blind),
         BOX_TEST(a_topic_given_up_is_asked_for_again),
         BOX_TEST(a_topic_vouched_for_later_wakes_who_waits),
+        BOX_TEST(a_topic_that_was_refused_is_found_when_it_is_vouched_for),
         BOX_TEST(a_folder_without_a_name_is_its_class),
         BOX_TEST(what_is_fresh_is_not_asked_for_again),
         BOX_TEST(a_newer_ping_ends_the_older_here_and_tells_the_watcher),

@@ -68,13 +68,15 @@ static void an_older_acceptance_does_not_shorten_it(void **state)
     assert_int_equal(until, l->now_us + TRUST_US);
 }
 
-static void a_proof_of_another_boot_is_none(void **state)
+/* The same person's other device was accepted since we looked at the clock.
+ * (Of another boot none is left: its key is gone, see store_open.c.) */
+static void a_proof_may_be_younger_than_the_question(void **state)
 {
     lab *l = *state;
     dp_time_us until;
     prove(l, &l->who, "Basic x");
     l->now_us -= DP_SECOND_US;
-    assert_int_equal(ask(l, &l->who, "Basic x", &until), DP_PROOF_NONE);
+    assert_int_equal(ask(l, &l->who, "Basic x", &until), DP_PROOF_GOOD);
 }
 
 static void removing_one_leaves_the_others(void **state)
@@ -198,7 +200,7 @@ int main(void)
         LAB_BOTH(a_proof_is_of_exactly_one_authorization),
         LAB_BOTH(a_proof_expires_and_is_renewed),
         LAB_RAM(an_older_acceptance_does_not_shorten_it),
-        LAB_RAM(a_proof_of_another_boot_is_none),
+        LAB_BOTH(a_proof_may_be_younger_than_the_question),
         LAB_BOTH(removing_one_leaves_the_others),
         LAB_BOTH(forgetting_reaches_logins_and_mailbox_users_of_all_realms),
         LAB_BOTH(forgetting_by_question_asks_for_each),
