@@ -2,6 +2,7 @@
 import os
 import shutil
 import tempfile
+import time
 
 from .backend import Backend
 from .httpd import Httpd, Vhost
@@ -120,6 +121,7 @@ class Site:
         @return PendingPing"""
         for _ in range(20):
             ping = phone.start_ping(list(folders), heartbeat)
+            self._let_watch(phone.user, folders, ping)
             if not ping.is_answered(quiet):
                 return ping
             answer = ping.answer()
@@ -129,6 +131,23 @@ class Site:
             else:
                 phone.sync_until_done(*answer.folders)
         raise AssertionError("no Ping is held; the last answer is %r" % answer)
+
+    def _let_watch(self, user, folders, ping):
+        """Whom the watcher has just begun to watch is told so: on a busy
+        machine not before the test goes on. A second is for those whom it
+        does not watch at all, or under another name."""
+        topics = [("Hierarchy", "*")] + [("Email", f) for f in folders
+                                         if f == "INBOX"]
+        until = time.monotonic() + 1
+        try:
+            with self.watcher.control() as control:
+                while not ping.is_answered(0) and time.monotonic() < until:
+                    if all(control.ask("verify", user, *topic)[0] == "ok"
+                           for topic in topics):
+                        return
+                    time.sleep(0.005)
+        except (AttributeError, TypeError, OSError):
+            pass  # no watcher in this test, or not now
 
     def first_answer(self, phone, folders, heartbeat=600, **kw):
         """The answer to a Ping, after what the folder list has to say: a phone
