@@ -123,7 +123,8 @@ def test_a_recycled_child_ends_its_holds_politely(make_site):
     site.wait_until(busy, "the child of the hold was recycled")
     assert ping.answer().status == 1
     assert not phone.wire.was_reset
-    assert set(site.httpd.children()) != before
+    site.wait_until(lambda: set(site.httpd.children()) != before,
+                    "the child has ended")
     # whichever child it comes to now may be near its end as well
     site.mails().deliver("one")
     answers = (phone.ping(["INBOX"], 600).status for _ in range(20))

@@ -121,7 +121,7 @@ class Site:
         @return PendingPing"""
         for _ in range(20):
             ping = phone.start_ping(list(folders), heartbeat)
-            self._let_watch(phone.user, folders, ping)
+            self._let_watch(phone.user, folders, lambda: ping.is_answered(0))
             if not ping.is_answered(quiet):
                 return ping
             answer = ping.answer()
@@ -132,22 +132,24 @@ class Site:
                 phone.sync_until_done(*answer.folders)
         raise AssertionError("no Ping is held; the last answer is %r" % answer)
 
-    def _let_watch(self, user, folders, ping):
-        """Whom the watcher has just begun to watch is told so: on a busy
-        machine not before the test goes on. A second is for those whom it
-        does not watch at all, or under another name."""
+    def _let_watch(self, user, folders, is_over=lambda: False):
+        """What the module has just asked the watcher for is watched, on a busy
+        machine after a while only. A second is for those whom it does not
+        watch at all, or under another name.
+        @return they are watched"""
         topics = [("Hierarchy", "*")] + [("Email", f) for f in folders
                                          if f == "INBOX"]
         until = time.monotonic() + 1
         try:
             with self.watcher.control() as control:
-                while not ping.is_answered(0) and time.monotonic() < until:
+                while not is_over() and time.monotonic() < until:
                     if all(control.ask("verify", user, *topic)[0] == "ok"
                            for topic in topics):
-                        return
+                        return True
                     time.sleep(0.005)
         except (AttributeError, TypeError, OSError):
             pass  # no watcher in this test, or not now
+        return False
 
     def first_answer(self, phone, folders, heartbeat=600, **kw):
         """The answer to a Ping, after what the folder list has to say: a phone
@@ -204,6 +206,11 @@ class Site:
         @return (Phone, PendingPing)"""
         folders = folders or ("INBOX",)
         phone = self.synced_phone(*folders, **kw)
+        if self._let_watch(phone.user, folders):
+            # now that somebody vouches for them: else one Status 7 is due,
+            # and may be put off by DirectPushPace
+            phone.foldersync()
+            phone.sync_until_done(*folders)
         return phone, self.hold(phone, folders, heartbeat)
 
     def in_step(self, *folders, **kw):
