@@ -58,6 +58,21 @@ def make_site(request, certificate):
 
 
 @pytest.fixture
+def open_files():
+    """open_files(n): so many descriptors, while the test runs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def wanted(n):
+        n = max(soft, n)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (n, max(hard, n)))
+        except (ValueError, OSError):
+            pytest.skip("not allowed to open %d files" % n)
+    yield wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
 def site(make_site, request):
     """The usual site; @pytest.mark.site(**arguments) changes it."""
     marker = request.node.get_closest_marker("site")

@@ -4,7 +4,6 @@ front-end needs, the shipped conf/directpush.conf and `DirectPush On`: it holds
 import glob
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -29,20 +28,6 @@ def untouched():
     changed = subprocess.run(["dpkg", "--verify", "apache2"], text=True,
                              stdout=subprocess.PIPE).stdout
     return not re.search(r"^..5.* " + ETC, changed, re.M)
-
-
-@pytest.fixture
-def open_files():
-    """Descriptors for all phones, while the test runs."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = max(soft, PHONES + 500)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted,
-                                                    max(hard, wanted)))
-    except (ValueError, OSError):
-        pytest.skip("not enough open files for %d phones" % PHONES)
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class StockApache:
@@ -171,6 +156,7 @@ def stock(make_site):
                     reason=ETC + " is not as Debian's packages install it")
 def test_debians_configuration_holds_5000(stock, open_files):
     site, apache = stock
+    open_files(PHONES + 500)
     apache.prepare(site.backend.port, site.watcher.runtime_dir)
     apache.start()
 
