@@ -122,15 +122,18 @@ static void store_announced(dp_hold *hold, const dp_verdict *v)
         const dp_hold_item *i = &hold->items[k];
         if (v->status == DP_PING_HIERARCHY
             && i->class_id == DP_CLASS_HIERARCHY) {
-            dp_hier_state_announced(dp_here->store, &hold->who, i->seq_now,
+            dp_hier_state_announced(dp_here->store, &hold->who,
+                                    (dp_mark){hold->instance, i->seq_now},
                                     now);
         }
         if (v->named_n && i->was_announced_now) {
             list[n++] = (dp_announced){dp_hold_item_id(i), i->seq_now};
         }
     }
-    if (n && dp_coll_state_announced(dp_here->store, &hold->who, list, n, now)
-                 != APR_SUCCESS) {
+    if (n
+        && dp_coll_state_announced(dp_here->store, &hold->who, hold->instance,
+                                   list, n, now)
+               != APR_SUCCESS) {
         dp_count(dp_here->count, DP_COUNT_store_errors, 1);
     }
     if (list != few) {

@@ -149,13 +149,16 @@ static void spec_folder(ping *p, dp_store_txn *t, const dp_ping_folder *f,
     dp_folder_topic *topic = apr_palloc(p->r->pool, sizeof(*topic));
     dp_class hint = dp_class_of(f->class_name);
     dp_coll_state_get(dp_here->store, t, &p->rq->who, f->id, &st);
+    uint64_t announced = dp_mark_seq(
+        (dp_mark){st.announced_instance, st.announced_seq}, instance, head);
+    /* of another line of bus files: of what is new here nothing was said */
+    bool is_void = instance && st.announced_seq && !announced;
     *spec = (dp_hold_spec){
         .id = f->id,
         .class_id = hint,
         .mark = dp_mark_seq(st.mark, instance, head),
-        /* above head: of another line of bus files */
-        .announced_seq = st.announced_seq <= head ? st.announced_seq : 0,
-        .announced_n = st.announced_n,
+        .announced_seq = announced,
+        .announced_n = is_void ? 0 : st.announced_n,
         .announced_at_us = st.announced_at_us,
         .synced_at_us = st.synced_at_us,
         .lag_until_us = st.lag_until_us,
@@ -177,9 +180,10 @@ static void spec_hierarchy(ping *p, dp_store_txn *t, uint64_t instance,
     dp_hier_state_get(dp_here->store, t, &p->rq->who, &st);
     *spec = (dp_hold_spec){.class_id = DP_CLASS_HIERARCHY,
                            .mark = dp_mark_seq(st.mark, instance, head),
-                           .announced_seq = st.announced_seq <= head
-                                                ? st.announced_seq
-                                                : 0,
+                           .announced_seq = dp_mark_seq(
+                               (dp_mark){st.announced_instance,
+                                         st.announced_seq},
+                               instance, head),
                            .announced_at_us = st.announced_at_us,
                            .lag_until_us = st.lag_until_us};
     *name = (dp_topic_spec){DP_CLASS_HIERARCHY,

@@ -4,7 +4,7 @@
 #include "device/folder_map.h"
 #include "device/store_use.h"
 
-DP_STATIC(sizeof(dp_coll_state) == 104, "no padding: it is stored as it is");
+DP_STATIC(sizeof(dp_coll_state) == 112, "no padding: it is stored as it is");
 
 /* Not a lag of this boot: DirectPushBackendLag is seconds. */
 #define LAG_MAX_US (3600 * DP_SECOND_US)
@@ -85,6 +85,7 @@ apr_status_t dp_coll_state_put(dp_store *s, dp_store_txn *t, const dp_who *who,
 }
 
 apr_status_t dp_coll_state_announced(dp_store *s, const dp_who *who,
+                                     uint64_t instance,
                                      const dp_announced *list, size_t n,
                                      dp_time_us now_us)
 {
@@ -96,7 +97,10 @@ apr_status_t dp_coll_state_announced(dp_store *s, const dp_who *who,
     for (size_t i = 0; i < n && rv == APR_SUCCESS; i++) {
         dp_coll_state st;
         dp_coll_state_get(s, u.txn, who, list[i].id, &st);
-        if (list[i].seq && list[i].seq != st.announced_seq) {
+        if (list[i].seq
+            && (list[i].seq != st.announced_seq
+                || instance != st.announced_instance)) {
+            st.announced_instance = instance;
             st.announced_seq = list[i].seq;
             st.announced_n = 0;
         }

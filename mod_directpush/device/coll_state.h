@@ -32,6 +32,7 @@ typedef struct dp_coll_state {
                                 with; 0: no longer good for the mark */
     uint64_t prov_new_key;   /* … that its response gave; 0: the same */
     dp_time_us synced_at_us; /* last completed Sync; 0 never seen */
+    uint64_t announced_instance; /* bus of … */
     uint64_t announced_seq;  /* newest of changed and watched_from, then */
     uint32_t announced_n;    /* times, without a completed Sync in between */
     uint32_t useless_n;      /* loop guard: announced Syncs that brought
@@ -65,9 +66,11 @@ typedef struct dp_announced {
     uint64_t seq;
 } dp_announced;
 
-/** Note, in one transaction, that a Status 2 named these. `announced_n` counts
- *  on while `seq` is the same or 0 (not vouched for), and restarts with 1. */
+/** Note, in one transaction, that a Status 2 named these, with seqs of the bus
+ *  `instance`. `announced_n` counts on while the seq is the same or 0 (not
+ *  vouched for), and restarts with 1. */
 apr_status_t dp_coll_state_announced(dp_store *s, const dp_who *who,
+                                     uint64_t instance,
                                      const dp_announced *list, size_t n,
                                      dp_time_us now_us);
 

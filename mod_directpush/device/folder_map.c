@@ -10,7 +10,7 @@
 #include "device/store_use.h"
 #include "wire/eas_folders.h"
 
-DP_STATIC(sizeof(dp_hier_state) == 96, "no padding: it is stored as it is");
+DP_STATIC(sizeof(dp_hier_state) == 104, "no padding: it is stored as it is");
 
 bool dp_hier_state_get(dp_store *s, dp_store_txn *t, const dp_who *who,
                        dp_hier_state *out)
@@ -59,7 +59,7 @@ bool dp_hier_state_deliver(dp_hier_state *st, uint64_t token)
 }
 
 apr_status_t dp_hier_state_announced(dp_store *s, const dp_who *who,
-                                     uint64_t seq, dp_time_us now_us)
+                                     dp_mark what, dp_time_us now_us)
 {
     dp_store_use u;
     dp_hier_state st;
@@ -68,7 +68,8 @@ apr_status_t dp_hier_state_announced(dp_store *s, const dp_who *who,
         return rv;
     }
     dp_hier_state_get(s, u.txn, who, &st);
-    st.announced_seq = seq;
+    st.announced_instance = what.instance;
+    st.announced_seq = what.seq;
     st.announced_at_us = now_us;
     st.lag_until_us = 0;
     return dp_store_leave(&u, dp_hier_state_put(s, u.txn, who, &st));

@@ -32,6 +32,7 @@ typedef struct dp_hier_state {
     uint64_t prov_token;
     uint64_t key_hash;     /* the hierarchy SyncKey the map belongs to */
     uint64_t prev_key_hash; /* key of the request that led to key_hash; 0 no */
+    uint64_t announced_instance; /* bus of … */
     uint64_t announced_seq; /* Status 7 was answered for it */
     dp_time_us announced_at_us;
     dp_time_us lag_until_us; /* as in coll_state: ask once more then; 0 no */
@@ -94,8 +95,8 @@ apr_status_t dp_folder_map_unlearn(dp_store *s, dp_store_txn *t,
  *  dp_coll_state_delivered(), which does this as well. */
 bool dp_hier_state_deliver(dp_hier_state *st, uint64_t token);
 
-/** A Status 7 was answered for `seq`. */
+/** A Status 7 was answered for this seq of this bus. */
 apr_status_t dp_hier_state_announced(dp_store *s, const dp_who *who,
-                                     uint64_t seq, dp_time_us now_us);
+                                     dp_mark what, dp_time_us now_us);
 
 #endif

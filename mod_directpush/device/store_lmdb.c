@@ -29,7 +29,7 @@ struct dp_store_txn {
 
 /* Raise the 1 when the meaning of a record changes, not only its size. */
 const uint32_t dp_store_layout =
-    1u << 24 ^ (uint32_t)sizeof(dp_coll_state) << 12
+    2u << 24 ^ (uint32_t)sizeof(dp_coll_state) << 12
     ^ (uint32_t)sizeof(dp_hier_state);
 
 enum cause { CAUSE_FULL, CAUSE_EMPTIED, CAUSE_READERS, CAUSE_OTHER,

@@ -105,6 +105,7 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
     st->lag_until_us = 0;
     if (is_lagging(st, news)) {
         st->lag_until_us = news->changed_at_us + news->backend_lag_us;
+        st->announced_instance = news->start.instance;
         st->announced_seq = news->newest; /* once more, when it is due */
         return false;
     }

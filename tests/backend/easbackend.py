@@ -278,6 +278,11 @@ class Control:
             entry["n"] = self.numbers
             self.log.append(entry)
 
+    def answers(self, entry, status):
+        """Before the first byte leaves: who has the answer finds it here."""
+        with self.lock:
+            entry["status"] = status
+
     def done(self, entry, **what):
         with self.lock:
             entry.update(what, done=True, ended=time.monotonic())
@@ -595,6 +600,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 not chunked and length is None):
             headers.append(("Connection", "close"))
             self.close_connection = True
+        control.answers(entry, status)
         self.send_response_only(status, reason)
         self.send_header("Server", self.version_string())
         self.send_header("Date", self.date_time_string())

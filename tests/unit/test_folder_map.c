@@ -241,7 +241,7 @@ static void what_one_response_taught_can_be_unlearnt(void **state)
 static void a_status_7_is_remembered(void **state)
 {
     lab *l = *state;
-    dp_hier_state_announced(l->store, &l->who, 90, l->now_us);
+    dp_hier_state_announced(l->store, &l->who, (dp_mark){9, 90}, l->now_us);
     assert_int_equal(lab_hier(l).announced_seq, 90);
     assert_int_equal(lab_hier(l).announced_at_us, l->now_us);
 }
