@@ -247,6 +247,13 @@ static const char *set_enabled(cmd_parms *cmd, void *dir, const char *arg)
     if (!is_on && strcasecmp(arg, "off")) {
         return refuse(cmd, d, arg);
     }
+    /* what phones ask for is no file */
+    if (ap_check_cmd_context(cmd, NOT_IN_DIRECTORY)
+        || ap_check_cmd_context(cmd, NOT_IN_FILES)) {
+        return apr_psprintf(cmd->pool, "%s has no effect in <Directory> and "
+                            "<Files>; it belongs into a virtual host, the "
+                            "server config or <Location>", d->name);
+    }
     if (conf->enabled >= 0) {
         return apr_psprintf(cmd->pool, "%s is given twice in one place; keep "
                             "one (it takes %s)", d->name, d->allowed);

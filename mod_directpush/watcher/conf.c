@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/dp_check.h"
+#include "watcher/conf_text.h"
 #include "watcher/maildir_path.h"
 
 /* libconfuse reports through callbacks without a context. */
@@ -254,7 +255,7 @@ static dp_conf *parse(cfg_t *cfg, const char *file, char *problem, size_t cap)
 {
     int rv = cfg_parse(cfg, file);
     if (rv == CFG_FILE_ERROR) {
-        snprintf(problem, cap, "%s:0: expected a readable file: %s", file,
+        snprintf(problem, cap, "%s: expected a readable file: %s", file,
                  strerror(errno));
     }
     else if (rv != CFG_SUCCESS) {
@@ -263,7 +264,8 @@ static dp_conf *parse(cfg_t *cfg, const char *file, char *problem, size_t cap)
                      cfg->line);
         }
     }
-    else if (check_whole(cfg, file, problem, cap)) {
+    else if (check_whole(cfg, file, problem, cap)
+             && dp_conf_text_check(file, problem, cap)) {
         return take(file, cfg);
     }
     return NULL;

@@ -39,6 +39,10 @@ def httpd(certificate, tmp_path):
      "DirectPushDrain"),
     ("<VirtualHost *:1>\nDirectPushRuntimeDir /x\n</VirtualHost>",
      "DirectPushRuntimeDir"),
+    ("<Directory />\nDirectPush On\n</Directory>", "or <Location>"),
+    ("<Files x>\nDirectPush On\n</Files>", "or <Location>"),
+    ("<LocationMatch x>\n<Files x>\nDirectPush On\n</Files>\n"
+     "</LocationMatch>", "<Files>"),
     ("DirectPushPace 1s\nDirectPushPace 2s", "DirectPushPace"),
     ("DirectPushTrust 1h\nDirectPushTrust 1h", "DirectPushTrust"),
 ])

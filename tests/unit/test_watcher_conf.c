@@ -72,6 +72,14 @@ static void a_mistake_is_told_with_its_line(void **state)
         {"maildir {\n pth = \"/m/%u\"\n}\n", "expected path, poll_interval"},
         {"topics = \"many\"\n", "expected a number"},
         {"maildir { }\n", ":1: maildir: expected path ="},
+        {"topics = 64\nmaildir {\n path = \"/m/%u}\" # }\n/* } */\n",
+         ":2: maildir: expected a } at its end"},
+        {"topics = 64\ngroup = \"root\"\n\n topics=128\n",
+         ":4: topics is given twice"},
+        {"maildir {\n path = \"/a/%u\"\n path = '/b/%u'\n}\n",
+         ":3: path is given twice"},
+        {"maildir {\n path = \"/a/%u\"\n}\nmaildir {\n path = \"/b/%u\"\n}\n",
+         ": expected one maildir section"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char problem[512];
@@ -83,12 +91,36 @@ static void a_mistake_is_told_with_its_line(void **state)
     }
 }
 
+static void comments_and_strings_are_no_words(void **state)
+{
+    char problem[512];
+    dp_conf *conf = read_text("# topics = 1 {\n// group = { \"\n"
+                              "/* topics = 2 ** { ' */ topics = 64\n"
+                              "default_domain = \"a{\\\"{\" # topics = 3\n"
+                              "maildir { path = '/m/{%u' }\n",
+                              problem, sizeof(problem));
+    assert_string_equal(problem, "");
+    assert_non_null(conf);
+    assert_int_equal(conf->topics, 64);
+    dp_conf_free(&conf);
+}
+
+static void a_file_that_is_not_there_is_told(void **state)
+{
+    char problem[512];
+    assert_null(dp_conf_read("/nowhere/dp.conf", problem, sizeof(problem)));
+    assert_non_null(strstr(problem, "/nowhere/dp.conf: expected a readable "
+                                    "file: No such file"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_file_has_all_defaults),
         cmocka_unit_test(every_word_is_taken),
         cmocka_unit_test(a_mistake_is_told_with_its_line),
+        cmocka_unit_test(comments_and_strings_are_no_words),
+        cmocka_unit_test(a_file_that_is_not_there_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
