@@ -172,7 +172,13 @@ bool dp_watcher_verify(dp_watcher *w, dp_span user, dp_class c, dp_span folder,
     source->ops->explain(source, n.user, c, n.folder, how, sizeof(how));
     const dp_want *want = dp_wants_find(w->wants, n.user, c, n.folder);
     if (!want) {
-        snprintf(out, cap, "%s: %s", source->ops->name, how);
+        const dp_want_user *of = dp_wants_user(w->wants, n.user);
+        const dp_want *all = of ? of->classes[c] : NULL;
+        snprintf(out, cap, "%s: %s; no phone has asked for it yet%s",
+                 source->ops->name, how,
+                 all && all->is_vouched
+                     ? "; all folders of its class together are vouched for"
+                     : "");
         return false;
     }
     dp_bus_view v = dp_bus_look(dp_bus_writer_map(w->bus), want->ref);
