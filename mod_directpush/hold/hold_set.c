@@ -63,6 +63,9 @@ static void fit_to_bus(const dp_hold_set *set, dp_hold *hold)
     }
     for (uint32_t k = 0; k < hold->items_n; k++) {
         dp_hold_item *i = &hold->items[k];
+        if (is_other) {
+            i->seq_now = 0; /* it may be claimed, and be stored still */
+        }
         if (is_other || i->mark > head) {
             i->mark = 0;
         }

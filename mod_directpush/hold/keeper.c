@@ -74,9 +74,9 @@ static void handle_event(dp_keeper *k, const dp_bus_event *ev)
     case DP_BUS_KIND_NEW:
     case DP_BUS_KIND_OTHER:
     case DP_BUS_KIND_VOUCH:
-        /* it may be given up, and asked for again get another slot */
-        k->has_doubt |= ev->kind == DP_BUS_KIND_VOUCH
-                        && ev->arg == DP_BUS_UNWATCHED;
+        /* Given up, it may get another slot when it is asked for again;
+         * vouched for, it may be what we know by another name. */
+        k->has_doubt |= ev->kind == DP_BUS_KIND_VOUCH;
         pthread_mutex_lock(&set->lock);
         if (ev->kind == DP_BUS_KIND_VOUCH) { /* we may have been told "no" */
             dp_topics_appeared(&set->topics, set->bus, ev->ref);

@@ -241,19 +241,17 @@ static void consider_items(dp_keeper *k, dp_topic *t, dp_time_us now_us)
     }
 }
 
-/* A topic whose slot changed hands is looked up again, and asked for when it
- * is nowhere; so is one that was given up before the `ok` for it was read. */
+/* A topic that has no slot, or whose slot changed hands, is looked up again;
+ * it is asked for when it is nowhere, unless the watcher said "no" to it. */
 static void mend_topic(void *ctx, dp_map_node *node)
 {
     dp_keeper *k = ctx;
     dp_topic *t = (dp_topic *)node;
-    bool is_lost = t->ref.slot == DP_BUS_NO_SLOT
-                       ? t->answer == DP_TOPIC_OK
-                       : !dp_bus_look(k->set.bus, t->ref).is_current;
-    if (is_lost) {
+    bool had_slot = t->ref.slot != DP_BUS_NO_SLOT;
+    if (!had_slot || !dp_bus_look(k->set.bus, t->ref).is_current) {
         dp_topics_find(&k->set.topics, k->set.bus, t);
         t->is_found_anew = t->ref.slot != DP_BUS_NO_SLOT;
-        if (!t->is_found_anew) {
+        if (!t->is_found_anew && (had_slot || t->answer == DP_TOPIC_OK)) {
             ask_topic(k, node);
         }
     }

@@ -6,7 +6,8 @@
  * box is awaited there. Any surprise on the way (a component moved, replaced,
  * unmounted; events lost) places the whole box again, which vouches afresh.
  *
- *    box: AWAITED  vouched for as empty: the end of the way is watched
+ *    box: AWAITED  the end of the way is watched; nothing is vouched for,
+ *                  since the path may be wrong
  *         PRESENT  the root is there; folders are placed
  *         REFUSED  can't be watched; nothing is vouched for; tried again
  *
@@ -124,6 +125,7 @@ struct dp_maildir {
     uint64_t scans_n, messages_scanned, polled_n;
     char answer[512]; /* the last `no` */
     dp_log_cause limit_trouble, unreadable_trouble, network_trouble;
+    dp_log_cause absent_news;
 };
 
 /* --- maildir_box.c */

@@ -131,9 +131,17 @@ static void await(dp_box *box, int sub_err)
     box->state = DP_BOX_AWAITED;
     box->identity = 0;
     dp_box_forget_dirs(box);
-    dp_log(DP_LOG_DEBUG, "%s: not there yet, awaited", box->path.path);
+    if (dp_log_first(&box->source->absent_news)) {
+        dp_log(DP_LOG_INFO,
+               "%s: no Maildir there yet; it is awaited, and until it comes "
+               "this user's phones sync at the fallback interval: is `path` "
+               "in the maildir section right? (said for the first one only)",
+               box->path.path);
+    }
     place_folders(box, -1);
-    vouch_hierarchy(box);
+    if (box->hierarchy) {
+        dp_emit_lost(box->source->emit, box->hierarchy, "there is no Maildir");
+    }
     dp_box_check_class(box);
 }
 

@@ -98,7 +98,8 @@ static void vouch(dp_folder *f)
 
 bool dp_folder_is_known(const dp_folder *f)
 {
-    return f->state == DP_FOLDER_READY || f->state == DP_FOLDER_ABSENT
+    return f->state == DP_FOLDER_READY
+           || (f->state == DP_FOLDER_ABSENT && *f->dir)
            || (f->state == DP_FOLDER_SCANNING && f->has_before);
 }
 
@@ -319,7 +320,12 @@ static void vouch_as_absent(dp_folder *f)
     bool is_news = f->state != DP_FOLDER_ABSENT || !f->want
                    || !f->want->is_vouched;
     dp_folder_unplace(f, DP_FOLDER_ABSENT, "gone");
-    if (f->want && dp_want_guid(f->want)) {
+    if (f->want && !*f->dir) {
+        /* Every mailbox has an INBOX: where none is, the mail may well go
+         * elsewhere, and the path be wrong. */
+        dp_emit_lost(f->box->source->emit, f->want, "there is no INBOX");
+    }
+    else if (f->want && dp_want_guid(f->want)) {
         dp_emit_gone(f->box->source->emit, f->want, "the folder is gone");
     }
     else if (is_news) {

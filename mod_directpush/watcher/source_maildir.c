@@ -256,9 +256,9 @@ static dp_folder *folder_for(dp_maildir *s, dp_box *box, dp_want *want)
     }
     bool is_inbox = !*f->dir;
     bool is_there = is_inbox || dp_box_dir_named(box, dp_span_str(f->dir));
-    /* INBOX of a Maildir that is yet to come is empty. Any other name that was
-     * never seen may as well be a mistake in somebody's mapping, which must
-     * not be vouched for as "nothing ever happens". */
+    /* INBOX of a Maildir that is yet to come is waited for. Any other name
+     * that was never seen may as well be a mistake in somebody's mapping,
+     * which must not be vouched for as "nothing ever happens". */
     if (!is_there && !want->is_restored) {
         answer(s, "no folder %s in %s", f->dir, box->path.path);
         if (!f->want) {
@@ -301,8 +301,10 @@ static const char *ask_box(dp_maildir *s, dp_box *box, dp_want *want)
     want->of_source = box;
     if (want->class == DP_CLASS_HIERARCHY) {
         box->hierarchy = want;
-        dp_box_fill_hierarchy(box, &want->cursor);
-        dp_emit_vouch(s->emit, want);
+        if (box->state == DP_BOX_PRESENT) {
+            dp_box_fill_hierarchy(box, &want->cursor);
+            dp_emit_vouch(s->emit, want);
+        }
         return NULL;
     }
     box->all = want;
@@ -417,6 +419,7 @@ static void reload(dp_source *source, const struct dp_conf *conf)
     dp_log_over(&s->limit_trouble);
     dp_log_over(&s->unreadable_trouble);
     dp_log_over(&s->network_trouble);
+    dp_log_over(&s->absent_news);
     if (is_other) {
         dp_map_each(&s->boxes, reload_box, s);
     }

@@ -282,6 +282,11 @@ void dp_want_add_alias(dp_wants *ws, dp_want *want, const char *user,
     want->aliases_n++;
     dp_bus_alias_set(ws->bus, key_of(ws, user, want->class, folder),
                      want->ref);
+    if (want->is_vouched) { /* who was told "no" to this name hears of it */
+        const dp_bus_map *map = dp_bus_writer_map(ws->bus);
+        dp_bus_vouch_again(ws->bus, want->ref,
+                           dp_bus_look(map, want->ref).watched_from);
+    }
 }
 
 const char *dp_want_guid(const dp_want *want)

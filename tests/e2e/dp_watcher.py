@@ -155,11 +155,14 @@ class Rig:
         with self.watcher.control() as control:
             return control.ask(*fields)
 
-    def watch(self, user="alice", folder="INBOX", class_="Email"):
+    def watch(self, user="alice", folder="INBOX", class_="Email",
+              vouched=True):
         """@return Topic, vouched for"""
         answer = self.ask("watch", user, class_, folder)
         assert answer[0] == "ok", answer
         topic = Topic(self, int(answer[1]), int(answer[2]))
+        if not vouched:
+            return topic
         topic.wait_vouched()
         return topic.settle()
 

@@ -9,7 +9,7 @@ from dp.process import Process, built, wait_until
 
 pytest_plugins = "dp_watcher"
 
-POLLED = "/Maildir\"\n watch = \"poll\"\n poll_interval = 1 #"
+POLLED = "/Maildir\"\n watch = \"poll\"\n poll_interval = 1 }\n#"
 
 
 def overflow(rig, box):
@@ -27,6 +27,7 @@ def overflow(rig, box):
 def test_an_overflow_vouches_for_everything_afresh(rig):
     rig.allow("overflowed")
     box = rig.maildir().create("Sub")
+    rig.maildir("bob")
     topics = [rig.watch(), rig.watch(folder="Sub"), rig.watch(folder="*"),
               rig.watch("bob"), rig.watch(folder="*", class_="Hierarchy")]
     mark = rig.bus.head
@@ -48,7 +49,7 @@ def test_an_overflow_vouches_for_everything_afresh(rig):
 
 def test_polling_sees_the_same(make_rig):
     rig = make_rig(template="%u" + POLLED)
-    # the closing quote of the template is behind the comment sign
+    # what closes the template's section is behind the comment sign
     box = rig.maildir().create("Sub")
     mail = box.deliver("hello")
     box.select()
@@ -86,7 +87,7 @@ def test_polling_is_quiet_when_nothing_happens(make_rig):
 
 def test_a_polled_maildir_that_comes_later(make_rig):
     rig = make_rig(template="%u" + POLLED)
-    inbox = rig.watch("carol")
+    inbox = rig.watch("carol", vouched=False)
     mark = rig.bus.head
     box = rig.maildir("carol")
     wait_until(lambda: inbox.view.is_vouched and not inbox.is_clean(mark))
@@ -116,7 +117,7 @@ def in_namespace(rig, limit, value):
     ("max_inotify_instances", 0, "max_user_instances")])
 def test_beyond_the_kernels_limit_folders_are_polled(make_rig, limit, value,
                                                      sysctl):
-    rig = make_rig(start=False, template="%u/Maildir\" poll_interval = 1 #")
+    rig = make_rig(start=False, template="%u/Maildir\" poll_interval = 1 }\n#")
     rig.allow("fs.inotify." + sysctl)
     box = rig.maildir()
     for i in range(6):
@@ -133,7 +134,7 @@ def test_beyond_the_kernels_limit_folders_are_polled(make_rig, limit, value,
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another")
 def test_a_maildir_that_cannot_be_read_is_said_once_and_tried_again(make_rig):
-    rig = make_rig(start=False, template="%u/Maildir\" poll_interval = 1 #")
+    rig = make_rig(start=False, template="%u/Maildir\" poll_interval = 1 }\n#")
     rig.allow("not watched")
     for user in ("alice", "bob"):
         os.chmod(rig.maildir(user).path, 0o700)
@@ -196,6 +197,7 @@ def test_a_full_disk_is_said_once_and_nothing_is_missed(make_rig):
         rig.start()
         box = rig.maildir()
         for i in range(1, 1500):
+            rig.maildir("alice%d" % i)
             rig.watch("alice%d" % i)
         inbox = rig.watch()
         wait_until(lambda: "room" in rig.watcher.output())

@@ -625,19 +625,77 @@ static void a_topic_vouched_for_later_wakes_who_waits(void **state)
     assert_true(answered(b, 1)->verdict.is_provoked);
 }
 
-static void a_topic_that_was_refused_is_found_when_it_is_vouched_for(
-    void **state)
+/* Device A waits for what the watcher has said "no" to. */
+static void refused(box *b)
 {
-    box *b = *state;
     fw_bus_new(b->fw, false);
     fw_up(b->fw);
     start(b);
     alive(b);
-    parked(b, "A"); /* the watcher does not vouch: no slot */
+    parked(b, "A");
     WAIT_UNTIL(fw_saw(b, &b->fw->watches_n, 1));
     ticks(b, 2);
+}
+
+static void a_topic_that_was_refused_is_found_when_it_is_vouched_for(
+    void **state)
+{
+    box *b = *state;
+    refused(b);
     fw_vouch(b->fw, "INBOX"); /* somebody else asked, and it is there now */
     assert_true(answered(b, 1)->verdict.is_provoked);
+}
+
+/* … and so it is when it has another name there, */
+static void a_topic_that_was_refused_is_found_by_an_alias(void **state)
+{
+    box *b = *state;
+    refused(b);
+    dp_bus_ref r = fw_topic(b->fw, "Real");
+    fw_lock(b->fw);
+    const dp_bus_map *map = dp_bus_writer_map(b->fw->bus);
+    dp_bus_alias_set(b->fw->bus,
+                     dp_topic_key(map->header->hash_key, dp_span_str("alice"),
+                                  DP_CLASS_EMAIL, dp_span_str("INBOX")),
+                     r);
+    fw_unlock(b->fw);
+    fw_vouch(b->fw, "Real");
+    answered(b, 1);
+}
+
+/* … or when what vouches for it was overwritten before it was read, */
+static void a_topic_that_was_refused_is_found_by_who_was_lapped(void **state)
+{
+    box *b = *state;
+    refused(b);
+    dp_bus_ref in = fw_topic(b->fw, "INBOX"), noise = fw_topic(b->fw, "Noise");
+    fw_lock(b->fw);
+    pthread_mutex_lock(&dp_keeper_set(b->k)->lock);
+    dp_bus_vouch(b->fw->bus, in);
+    for (int i = 0; i < 1000; i++) {
+        dp_bus_publish(b->fw->bus, noise, true, dp_clock_mono_us(), NULL);
+    }
+    pthread_mutex_unlock(&dp_keeper_set(b->k)->lock);
+    fw_wake_locked(b->fw);
+    fw_unlock(b->fw);
+    answered(b, 1);
+}
+
+/* … or when it was given up without a word in between. */
+static void a_topic_that_was_dropped_silently_is_found(void **state)
+{
+    box *b = *state;
+    refused(b);
+    fw_vouch(b->fw, "INBOX");
+    answered(b, 1);
+    parked(b, "B");
+    fw_unvouch(b->fw, "INBOX");
+    ticks(b, 5);
+    fw_drop(b->fw, "INBOX");
+    ticks(b, 5);
+    fw_vouch(b->fw, "INBOX");
+    fw_publish(b->fw, "INBOX", true);
+    answered(b, 2);
 }
 
 static void a_folder_without_a_name_is_its_class(void **state)
@@ -914,6 +972,9 @@ int main(void)
         BOX_TEST(a_topic_given_up_is_asked_for_again),
         BOX_TEST(a_topic_vouched_for_later_wakes_who_waits),
         BOX_TEST(a_topic_that_was_refused_is_found_when_it_is_vouched_for),
+        BOX_TEST(a_topic_that_was_refused_is_found_by_an_alias),
+        BOX_TEST(a_topic_that_was_refused_is_found_by_who_was_lapped),
+        BOX_TEST(a_topic_that_was_dropped_silently_is_found),
         BOX_TEST(a_folder_without_a_name_is_its_class),
         BOX_TEST(what_is_fresh_is_not_asked_for_again),
         BOX_TEST(a_newer_ping_ends_the_older_here_and_tells_the_watcher),
