@@ -129,10 +129,14 @@ static int verify_one(dp_ctl *ctl, const char *user, const char *class_name,
         return DP_CTL_NO_DAEMON;
     }
     bool is_watched = dp_span_is(line.field[0], DP_SPAN_LIT("ok"));
+    bool could_be = dp_span_is(line.field[0], DP_SPAN_LIT("could"));
     printf("%s %s %s: %s: %.*s\n", user, class_name, folder,
-           is_watched ? "watched" : "not watched", TEXT(line.field[1]));
+           is_watched  ? "watched"
+           : could_be ? "can be watched"
+                      : "not watched",
+           TEXT(line.field[1]));
     dp_ctl_close(ctl);
-    return is_watched ? DP_CTL_OK : DP_CTL_REFUSED;
+    return is_watched || could_be ? DP_CTL_OK : DP_CTL_REFUSED;
 }
 
 int dp_ctl_verify(dp_ctl *ctl, int argc, char **argv)

@@ -30,12 +30,6 @@ static bool say_ok_numbers(dp_peer *p, size_t n, uint64_t a, uint64_t b)
     return dp_peer_say(p, fields, 1 + n);
 }
 
-static bool say_ok_text(dp_peer *p, const char *text)
-{
-    dp_span fields[] = {DP_SPAN_LIT("ok"), dp_span_str(text)};
-    return dp_peer_say(p, fields, 2);
-}
-
 /* --- commands; fields are those after the word itself */
 
 typedef bool command(dp_watcher *w, dp_peer *p, const dp_span *f, size_t n);
@@ -143,10 +137,14 @@ static bool run_forget(dp_watcher *w, dp_peer *p, const dp_span *f, size_t n)
 
 static bool run_verify(dp_watcher *w, dp_peer *p, const dp_span *f, size_t n)
 {
+    static const char *const words[] = {[DP_VERIFY_NOT] = "no",
+                                        [DP_VERIFY_COULD] = "could",
+                                        [DP_VERIFY_WATCHED] = "ok"};
     char text[4096];
-    bool is_watched = dp_watcher_verify(w, f[0], dp_class_of(f[1]), f[2], text,
-                                        sizeof(text));
-    return is_watched ? say_ok_text(p, text) : say_no(p, text);
+    dp_verified v = dp_watcher_verify(w, f[0], dp_class_of(f[1]), f[2], text,
+                                      sizeof(text));
+    dp_span fields[] = {dp_span_str(words[v]), dp_span_str(text)};
+    return dp_peer_say(p, fields, 2);
 }
 
 static void status_line(void *ctx, const char *name, uint64_t value)

@@ -236,7 +236,7 @@ void dp_folder_scan_stop(dp_folder *f);
 
 /* --- maildir_explain.c */
 
-void dp_maildir_explain(struct dp_source *source, const char *user, dp_class c,
+bool dp_maildir_explain(struct dp_source *source, const char *user, dp_class c,
                         const char *folder, char *out, size_t cap);
 void dp_maildir_report(const dp_source *source,
                        void (*line)(void *ctx, const char *name,

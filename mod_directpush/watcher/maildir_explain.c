@@ -24,7 +24,7 @@ static const char *state_text(const dp_folder *f)
     return "not readable";
 }
 
-static void explain_folder(const dp_box *box, const char *folder, char *out,
+static bool explain_folder(const dp_box *box, const char *folder, char *out,
                            size_t cap)
 {
     char dir[DP_MAILDIR_PATH_MAX];
@@ -32,20 +32,21 @@ static void explain_folder(const dp_box *box, const char *folder, char *out,
     const char *path = box->path.path;
     if (!dp_maildir_dir_of(dir, sizeof(dir), dp_span_str(folder))) {
         snprintf(out, cap, "no Maildir++ folder can have that name");
+        return false;
     }
-    else if (f) {
+    if (f) {
         snprintf(out, cap, "%s/%s: %s, %" PRIu64 " messages, %zu of them in "
                            "new/",
                  path, dir, state_text(f), f->messages.count,
                  f->messages.in_new.n);
+        return f->state != DP_FOLDER_ABSENT && f->state != DP_FOLDER_REFUSED;
     }
-    else if (*dir && !dp_box_dir_named(box, dp_span_str(dir))) {
+    if (*dir && !dp_box_dir_named(box, dp_span_str(dir))) {
         snprintf(out, cap, "%s: has no folder %s", path, dir);
+        return false;
     }
-    else {
-        snprintf(out, cap, "%s/%s: there; nobody has asked for it yet", path,
-                 dir);
-    }
+    snprintf(out, cap, "%s/%s: there", path, dir);
+    return true;
 }
 
 static void explain_box(const dp_box *box, dp_class c, char *out, size_t cap)
@@ -59,15 +60,16 @@ static void explain_box(const dp_box *box, dp_class c, char *out, size_t cap)
              box->dirs_n, folders_n);
 }
 
-void dp_maildir_explain(struct dp_source *source, const char *user, dp_class c,
+bool dp_maildir_explain(struct dp_source *source, const char *user, dp_class c,
                         const char *folder, char *out, size_t cap)
 {
     dp_maildir *s = (dp_maildir *)(void *)source;
     dp_box *box = dp_box_get(s, user);
     if (!box) {
         snprintf(out, cap, "%s", s->answer);
-        return;
+        return false;
     }
+    bool is_fit = false;
     if (box->state == DP_BOX_REFUSED) {
         snprintf(out, cap, "%s: not watched: %s", box->path.path, box->why);
     }
@@ -77,11 +79,13 @@ void dp_maildir_explain(struct dp_source *source, const char *user, dp_class c,
     }
     else if (strcmp(folder, DP_TOPIC_WHOLE_CLASS) == 0) {
         explain_box(box, c, out, cap);
+        is_fit = true;
     }
     else {
-        explain_folder(box, folder, out, cap);
+        is_fit = explain_folder(box, folder, out, cap);
     }
     dp_box_leave(box);
+    return is_fit;
 }
 
 typedef struct tally {

@@ -48,8 +48,9 @@ typedef struct dp_source_ops {
     /** A slice of work, some milliseconds. @return true: there is more */
     bool (*step)(dp_source *s);
 
-    /** How this topic is, or would be, watched; one line for people. */
-    void (*explain)(dp_source *s, const char *user, dp_class c,
+    /** How this topic is, or would be, watched; one line for people.
+     *  @return it can be */
+    bool (*explain)(dp_source *s, const char *user, dp_class c,
                     const char *folder, char *out, size_t cap);
 
     /** Lines `name TAB value` for status. */

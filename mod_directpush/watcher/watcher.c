@@ -120,11 +120,17 @@ static bool create_bus(dp_watcher *w, const char *path, char *problem,
     };
     apr_status_t rv = dp_bus_create(&w->bus, &args);
     if (rv != APR_SUCCESS) {
-        char remedy[128];
+        char remedy[192];
         snprintf(remedy, sizeof(remedy),
                  "it needs room for %llu bytes and permission to create files",
                  (unsigned long long)(w->conf->topics + w->conf->journal) * 64
                      + 4096);
+        if (rv == EPERM && w->conf->gid != (gid_t)-1) {
+            snprintf(remedy, sizeof(remedy),
+                     "make directpushd's user a member of the group %.64s, or "
+                     "set `group` to the group of Apache's user",
+                     w->conf->group);
+        }
         return fail(problem, cap, path, strerror(rv), remedy);
     }
     return true;

@@ -56,9 +56,15 @@ const char *dp_watcher_watch(dp_watcher *w, dp_span user, dp_class c,
 uint64_t dp_watcher_publish(dp_watcher *w, dp_span user, dp_class c,
                             dp_span folder, bool is_new, uint64_t *out_prev);
 
-/** How it is watched, for people. @return false: it is not */
-bool dp_watcher_verify(dp_watcher *w, dp_span user, dp_class c, dp_span folder,
-                       char *out, size_t cap);
+typedef enum dp_verified {
+    DP_VERIFY_NOT,     /* nobody vouches for it */
+    DP_VERIFY_COULD,   /* no phone has asked for it; it can be watched */
+    DP_VERIFY_WATCHED
+} dp_verified;
+
+/** How it is watched, or why not, for people: one line into `out`. */
+dp_verified dp_watcher_verify(dp_watcher *w, dp_span user, dp_class c,
+                              dp_span folder, char *out, size_t cap);
 
 /** All counters. */
 void dp_watcher_report(dp_watcher *w,

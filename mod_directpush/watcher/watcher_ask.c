@@ -31,7 +31,8 @@ static const char *take_name(const dp_watcher *w, dp_span user, dp_class c,
                              dp_span folder, name *out)
 {
     if (c == DP_CLASS_UNKNOWN) {
-        return "no such class";
+        return "no such class; there are Email, Calendar, Contacts, Tasks, "
+               "Notes and Hierarchy";
     }
     if (!dp_topic_user_is_sane(user) || !dp_topic_folder_is_sane(folder)
         || !dp_maildir_canonical_user(out->user, sizeof(out->user), user,
@@ -152,8 +153,8 @@ uint64_t dp_watcher_publish(dp_watcher *w, dp_span user, dp_class c,
                        (dp_hash){{0, 0}}, 0);
 }
 
-bool dp_watcher_verify(dp_watcher *w, dp_span user, dp_class c, dp_span folder,
-                       char *out, size_t cap)
+dp_verified dp_watcher_verify(dp_watcher *w, dp_span user, dp_class c,
+                              dp_span folder, char *out, size_t cap)
 {
     name n;
     char how[2048];
@@ -161,15 +162,16 @@ bool dp_watcher_verify(dp_watcher *w, dp_span user, dp_class c, dp_span folder,
     dp_source *source = why ? NULL : source_for(w, c);
     if (!source) {
         snprintf(out, cap, "%s", why ? why : "no source watches this class");
-        return false;
+        return DP_VERIFY_NOT;
     }
     if (n.is_alias
         && !source->ops->resolve(source, n.user, c, dp_span_str(n.asked_folder),
                                  n.folder, sizeof(n.folder))) {
         snprintf(out, cap, "no folder of this user has that GUID");
-        return false;
+        return DP_VERIFY_NOT;
     }
-    source->ops->explain(source, n.user, c, n.folder, how, sizeof(how));
+    bool is_fit =
+        source->ops->explain(source, n.user, c, n.folder, how, sizeof(how));
     const dp_want *want = dp_wants_find(w->wants, n.user, c, n.folder);
     if (!want) {
         const dp_want_user *of = dp_wants_user(w->wants, n.user);
@@ -179,18 +181,18 @@ bool dp_watcher_verify(dp_watcher *w, dp_span user, dp_class c, dp_span folder,
                  all && all->is_vouched
                      ? "; all folders of its class together are vouched for"
                      : "");
-        return false;
+        return is_fit ? DP_VERIFY_COULD : DP_VERIFY_NOT;
     }
     dp_bus_view v = dp_bus_look(dp_bus_writer_map(w->bus), want->ref);
     if (!want->is_vouched) {
         snprintf(out, cap, "%s: %s; asked for, not vouched for",
                  source->ops->name, how);
-        return false;
+        return DP_VERIFY_NOT;
     }
     snprintf(out, cap,
              "%s: %s; vouched for since seq %" PRIu64 ", newest change %" PRIu64,
              source->ops->name, how, v.watched_from, v.changed);
-    return true;
+    return DP_VERIFY_WATCHED;
 }
 
 void dp_watcher_report(dp_watcher *w,

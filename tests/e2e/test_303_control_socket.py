@@ -362,7 +362,7 @@ def test_the_shipped_configurations_are_fine():
 # --- directpushctl ---
 
 def test_ctl_publishes_follows_and_verifies(rig):
-    rig.maildir()
+    box = rig.maildir()
     inbox = rig.watch()
     follower = subprocess.Popen(
         [built("directpushctl"), "-s", rig.watcher.socket, "follow"],
@@ -377,6 +377,14 @@ def test_ctl_publishes_follows_and_verifies(rig):
     assert ": watched: " in done.stdout and "Maildir" in done.stdout
     done = rig.watcher.ctl("verify", "alice", "Calendar", check=False)
     assert done.returncode == 1 and "no source" in done.stdout
+    done = rig.watcher.ctl("verify", "alice", "Calender", check=False)
+    assert done.returncode == 1 and "Email, Calendar" in done.stdout
+    box.create("Sub")
+    wait_until(lambda: "can be watched: " in rig.watcher.ctl(
+        "verify", "alice", "Email", "Sub", check=False).stdout)
+    assert rig.watcher.ctl("verify", "alice", "Email", "Sub").returncode == 0
+    done = rig.watcher.ctl("verify", "alice", "Email", "Nothing", check=False)
+    assert done.returncode == 1 and "no folder" in done.stdout
     done = rig.watcher.ctl("check")
     assert "alive" in done.stdout
     assert rig.watcher.ctl("forget", "alice", "phone").returncode == 0
