@@ -104,7 +104,8 @@ static void serve(dp_peer *p)
         hang_up(p);
         return;
     }
-    if (has_line(p) && p->out_n <= DP_PEER_OUT_HIGH) {
+    if (has_line(p) && p->out_n <= DP_PEER_OUT_HIGH
+        && !dp_timer_is_linked(&p->control->backlog.timer)) {
         /* others first; no event tells of what was read already */
         dp_loop_at(p->control->w->loop, &p->control->backlog,
                    dp_clock_mono_us());

@@ -96,10 +96,17 @@ static void vouch(dp_folder *f)
     }
 }
 
+/* Every mailbox has an INBOX, and is there: where that is not so, the mail may
+ * well go elsewhere, and the path be wrong. Other folders may be gone. */
+static bool may_be_absent(const dp_folder *f)
+{
+    return *f->dir && f->box->state == DP_BOX_PRESENT;
+}
+
 bool dp_folder_is_known(const dp_folder *f)
 {
     return f->state == DP_FOLDER_READY
-           || (f->state == DP_FOLDER_ABSENT && *f->dir)
+           || (f->state == DP_FOLDER_ABSENT && may_be_absent(f))
            || (f->state == DP_FOLDER_SCANNING && f->has_before);
 }
 
@@ -320,10 +327,8 @@ static void vouch_as_absent(dp_folder *f)
     bool is_news = f->state != DP_FOLDER_ABSENT || !f->want
                    || !f->want->is_vouched;
     dp_folder_unplace(f, DP_FOLDER_ABSENT, "gone");
-    if (f->want && !*f->dir) {
-        /* Every mailbox has an INBOX: where none is, the mail may well go
-         * elsewhere, and the path be wrong. */
-        dp_emit_lost(f->box->source->emit, f->want, "there is no INBOX");
+    if (f->want && !may_be_absent(f)) {
+        dp_emit_lost(f->box->source->emit, f->want, "there is no Maildir");
     }
     else if (f->want && dp_want_guid(f->want)) {
         dp_emit_gone(f->box->source->emit, f->want, "the folder is gone");

@@ -329,15 +329,17 @@ def test_a_maildir_that_is_created_later(rig):
 
 
 def test_a_maildir_moved_away_is_vouched_for_no_more(rig):
-    box = rig.maildir()
-    inbox = rig.watch()
-    mark = rig.bus.head
+    box = rig.maildir().create("Sub")
+    inbox, sub = rig.watch(), rig.watch(folder="Sub")
+    everything = rig.watch(folder="*")
     os.rename(os.path.join(rig.mail, "alice"), os.path.join(rig.mail, "gone"))
-    wait_until(lambda: not inbox.view.is_vouched)
-    assert not inbox.is_clean(mark)
+    for topic in (inbox, sub, everything):
+        wait_until(lambda: not topic.view.is_vouched)
     mark = rig.bus.head
     os.rename(os.path.join(rig.mail, "gone"), os.path.join(rig.mail, "alice"))
-    wait_until(lambda: not inbox.is_clean(mark) and inbox.view.is_vouched)
+    for topic in (inbox, sub, everything):
+        wait_until(lambda: topic.view.is_vouched)
+        assert not topic.is_clean(mark)
     rig.barrier()
     inbox.settle()
     box.deliver("hello")
