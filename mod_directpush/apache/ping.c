@@ -149,10 +149,9 @@ static void spec_folder(ping *p, dp_store_txn *t, const dp_ping_folder *f,
     dp_folder_topic *topic = apr_palloc(p->r->pool, sizeof(*topic));
     dp_class hint = dp_class_of(f->class_name);
     dp_coll_state_get(dp_here->store, t, &p->rq->who, f->id, &st);
-    uint64_t announced = dp_mark_seq(
-        (dp_mark){st.announced_instance, st.announced_seq}, instance, head);
+    uint64_t announced = dp_mark_seq(st.announced, instance, head);
     /* of another line of bus files: of what is new here nothing was said */
-    bool is_void = instance && st.announced_seq && !announced;
+    bool is_void = instance && st.announced.seq && !announced;
     *spec = (dp_hold_spec){
         .id = f->id,
         .class_id = hint,
@@ -180,10 +179,8 @@ static void spec_hierarchy(ping *p, dp_store_txn *t, uint64_t instance,
     dp_hier_state_get(dp_here->store, t, &p->rq->who, &st);
     *spec = (dp_hold_spec){.class_id = DP_CLASS_HIERARCHY,
                            .mark = dp_mark_seq(st.mark, instance, head),
-                           .announced_seq = dp_mark_seq(
-                               (dp_mark){st.announced_instance,
-                                         st.announced_seq},
-                               instance, head),
+                           .announced_seq = dp_mark_seq(st.announced,
+                                                        instance, head),
                            .announced_at_us = st.announced_at_us,
                            .lag_until_us = st.lag_until_us};
     *name = (dp_topic_spec){DP_CLASS_HIERARCHY,

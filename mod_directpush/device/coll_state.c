@@ -98,10 +98,9 @@ apr_status_t dp_coll_state_announced(dp_store *s, const dp_who *who,
         dp_coll_state st;
         dp_coll_state_get(s, u.txn, who, list[i].id, &st);
         if (list[i].seq
-            && (list[i].seq != st.announced_seq
-                || instance != st.announced_instance)) {
-            st.announced_instance = instance;
-            st.announced_seq = list[i].seq;
+            && (list[i].seq != st.announced.seq
+                || instance != st.announced.instance)) {
+            st.announced = (dp_mark){instance, list[i].seq};
             st.announced_n = 0;
         }
         if (st.announced_n < UINT32_MAX) {

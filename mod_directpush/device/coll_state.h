@@ -32,8 +32,7 @@ typedef struct dp_coll_state {
                                 with; 0: no longer good for the mark */
     uint64_t prov_new_key;   /* … that its response gave; 0: the same */
     dp_time_us synced_at_us; /* last completed Sync; 0 never seen */
-    uint64_t announced_instance; /* bus of … */
-    uint64_t announced_seq;  /* newest of changed and watched_from, then */
+    dp_mark announced;       /* newest of changed and watched_from, then */
     uint32_t announced_n;    /* times, without a completed Sync in between */
     uint32_t useless_n;      /* loop guard: announced Syncs that brought
                                 nothing and left the mark, in a row */

@@ -68,8 +68,7 @@ apr_status_t dp_hier_state_announced(dp_store *s, const dp_who *who,
         return rv;
     }
     dp_hier_state_get(s, u.txn, who, &st);
-    st.announced_instance = what.instance;
-    st.announced_seq = what.seq;
+    st.announced = what;
     st.announced_at_us = now_us;
     st.lag_until_us = 0;
     return dp_store_leave(&u, dp_hier_state_put(s, u.txn, who, &st));

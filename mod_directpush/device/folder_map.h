@@ -32,8 +32,7 @@ typedef struct dp_hier_state {
     uint64_t prov_token;
     uint64_t key_hash;     /* the hierarchy SyncKey the map belongs to */
     uint64_t prev_key_hash; /* key of the request that led to key_hash; 0 no */
-    uint64_t announced_instance; /* bus of … */
-    uint64_t announced_seq; /* Status 7 was answered for it */
+    dp_mark announced;     /* Status 7 was answered for it */
     dp_time_us announced_at_us;
     dp_time_us lag_until_us; /* as in coll_state: ask once more then; 0 no */
     dp_time_us asked_at_us; /* as in coll_state */

@@ -3,8 +3,9 @@
  * It compares all collections of a hold with the bus and says: answer now,
  * and what; or wait, and until when to look again. Status 1 only when all are
  * clean, or blind and not due; a change that was published before the watcher
- * died, or gave the folder up, is a change still. A pure function of its arguments and of the
- * bus; no locks, no allocation; touches one line of the bus per collection.
+ * died, or gave the folder up, is a change still. A pure function of its
+ * arguments and of the bus; no locks, no allocation; touches one line of the
+ * bus per collection.
  */
 #ifndef LOOK_H
 #define LOOK_H

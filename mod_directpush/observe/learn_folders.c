@@ -235,8 +235,8 @@ static void complete(dp_exchange *x, dp_hier_state *h, const hier_keys *k)
         && v.changed > mark && v.changed <= x->start.seq
         && x->began_us - v.changed_at_us < x->env.backend_lag_us) {
         h->lag_until_us = v.changed_at_us + x->env.backend_lag_us;
-        h->announced_instance = x->start.instance;
-        h->announced_seq = v.changed > v.watched_from ? v.changed
+        h->announced.instance = x->start.instance;
+        h->announced.seq = v.changed > v.watched_from ? v.changed
                                                       : v.watched_from;
         return;
     }

@@ -105,8 +105,8 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
     st->lag_until_us = 0;
     if (is_lagging(st, news)) {
         st->lag_until_us = news->changed_at_us + news->backend_lag_us;
-        st->announced_instance = news->start.instance;
-        st->announced_seq = news->newest; /* once more, when it is due */
+        /* once more, when it is due */
+        st->announced = (dp_mark){news->start.instance, news->newest};
         return false;
     }
     if (news->has_brought) {

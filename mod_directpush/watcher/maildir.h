@@ -146,6 +146,9 @@ void dp_box_place_later(dp_box *box, const char *why);
 /** A folder's state is another one: what of the class topic? */
 void dp_box_check_class(dp_box *box);
 
+/** Vouch for the folder list, if somebody wants it and the root is there. */
+void dp_box_check_hierarchy(dp_box *box);
+
 /** Some folder's content is not what it was: the class topic starts afresh. */
 void dp_box_class_afresh(dp_box *box);
 

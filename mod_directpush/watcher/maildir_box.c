@@ -107,11 +107,15 @@ static void refuse(dp_box *box, const char *why)
     lose_all(box, why);
 }
 
-static void vouch_hierarchy(dp_box *box)
+void dp_box_check_hierarchy(dp_box *box)
 {
-    if (box->hierarchy) {
+    dp_emit *emit = box->source->emit;
+    if (box->hierarchy && box->state == DP_BOX_PRESENT) {
         dp_box_fill_hierarchy(box, &box->hierarchy->cursor);
-        dp_emit_vouch(box->source->emit, box->hierarchy);
+        dp_emit_vouch(emit, box->hierarchy);
+    }
+    else if (box->hierarchy) {
+        dp_emit_lost(emit, box->hierarchy, "there is no Maildir");
     }
 }
 
@@ -139,9 +143,7 @@ static void await(dp_box *box, int sub_err)
                box->path.path);
     }
     place_folders(box, -1);
-    if (box->hierarchy) {
-        dp_emit_lost(box->source->emit, box->hierarchy, "there is no Maildir");
-    }
+    dp_box_check_hierarchy(box);
     dp_box_check_class(box);
 }
 
@@ -205,7 +207,7 @@ static void place_root(dp_box *box, int root)
     box->state = DP_BOX_PRESENT;
     dp_box_add_class_folders(box);
     place_folders(box, root);
-    vouch_hierarchy(box);
+    dp_box_check_hierarchy(box);
     dp_box_check_class(box);
 }
 

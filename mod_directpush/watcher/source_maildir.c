@@ -301,10 +301,7 @@ static const char *ask_box(dp_maildir *s, dp_box *box, dp_want *want)
     want->of_source = box;
     if (want->class == DP_CLASS_HIERARCHY) {
         box->hierarchy = want;
-        if (box->state == DP_BOX_PRESENT) {
-            dp_box_fill_hierarchy(box, &want->cursor);
-            dp_emit_vouch(s->emit, want);
-        }
+        dp_box_check_hierarchy(box);
         return NULL;
     }
     box->all = want;

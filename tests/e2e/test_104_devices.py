@@ -55,16 +55,23 @@ def test_the_newest_ping_ends_the_older_in_another_child(make_site):
         other.sync("INBOX")  # it has the answer of the one before
 
 
-@pytest.mark.parametrize("there", [0, 1], ids=["same child", "another"])
-def test_a_sync_here_counts_for_the_ping_there(make_site, there):
-    """A phone with two connections: the Sync that brought the mail on one, the
-    next Ping right behind it on the other. It is not told again."""
+def two_connections(make_site, there):
+    """A phone in step, with one connection in the first of two children and
+    one in child `there`. @return (site, phone, its twin)"""
     site = make_site(httpd=dict(children=2))
     children = site.httpd.children()
     phone = site.in_step()
     other = twin(site, phone)
     in_child(site, phone, children[0])
     in_child(site, other, children[there])
+    return site, phone, other
+
+
+@pytest.mark.parametrize("there", [0, 1], ids=["same child", "another"])
+def test_a_sync_here_counts_for_the_ping_there(make_site, there):
+    """A phone with two connections: the Sync that brought the mail on one, the
+    next Ping right behind it on the other. It is not told again."""
+    site, phone, other = two_connections(make_site, there)
     site.mails().deliver("one")
     phone.sync_until_done("INBOX")
     assert other.start_ping(["INBOX"], 600).is_held(4)
@@ -234,12 +241,7 @@ def test_a_refused_device_goes_to_the_backend(site):
 def test_a_wipe_or_block_status_ends_the_hold(make_site, status, there):
     """The backend refuses the device on one connection, its Ping is held on
     another; the next one goes to the backend."""
-    site = make_site(httpd=dict(children=2))
-    children = site.httpd.children()
-    phone = site.in_step()
-    other = twin(site, phone)
-    in_child(site, phone, children[0])
-    in_child(site, other, children[there])
+    site, phone, other = two_connections(make_site, there)
     ping = phone.start_ping(["INBOX"], 600)
     assert ping.is_held()
     site.backend.misbehave(cmd="FolderSync", wbxml_status=status, times=1)

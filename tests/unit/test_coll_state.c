@@ -69,9 +69,9 @@ static void announcements_count_while_nothing_new_comes(void **state)
     assert_int_equal(dp_coll_state_announced(l->store, &l->who, 9, a, 2,
                                              l->now_us),
                      APR_SUCCESS);
-    assert_int_equal(lab_state(l, "5").announced_seq, 70);
+    assert_int_equal(lab_state(l, "5").announced.seq, 70);
     assert_int_equal(lab_state(l, "5").announced_n, 1);
-    assert_int_equal(lab_state(l, "6").announced_seq, 71);
+    assert_int_equal(lab_state(l, "6").announced.seq, 71);
     lab_tick(l, DP_SECOND_US);
     dp_coll_state_announced(l->store, &l->who, 9, a, 1, l->now_us);
     assert_int_equal(lab_state(l, "5").announced_n, 2);
@@ -80,17 +80,17 @@ static void announcements_count_while_nothing_new_comes(void **state)
     a[0].seq = 0; /* blind: no seq to name */
     dp_coll_state_announced(l->store, &l->who, 9, a, 1, l->now_us);
     assert_int_equal(lab_state(l, "5").announced_n, 3);
-    assert_int_equal(lab_state(l, "5").announced_seq, 70);
+    assert_int_equal(lab_state(l, "5").announced.seq, 70);
     a[0].seq = 72;
     dp_coll_state_announced(l->store, &l->who, 9, a, 1, l->now_us);
     assert_int_equal(lab_state(l, "5").announced_n, 1);
-    assert_int_equal(lab_state(l, "5").announced_seq, 72);
+    assert_int_equal(lab_state(l, "5").announced.seq, 72);
     dp_coll_state_announced(l->store, &l->who, 9, a, 1, l->now_us);
     assert_int_equal(lab_state(l, "5").announced_n, 2);
     /* the same number in another bus is another change */
     dp_coll_state_announced(l->store, &l->who, 10, a, 1, l->now_us);
     assert_int_equal(lab_state(l, "5").announced_n, 1);
-    assert_int_equal(lab_state(l, "5").announced_instance, 10);
+    assert_int_equal(lab_state(l, "5").announced.instance, 10);
 }
 
 static void delivery_makes_its_own_marks_firm(void **state)

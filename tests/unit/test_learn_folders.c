@@ -216,7 +216,7 @@ static void a_lagging_backend_leaves_the_mark(void **state)
     lab_tick(l, DP_SECOND_US);
     sync_all(l, "h1", "h1", NULL, 0);
     assert_int_equal(hier_mark(l), first);
-    assert_int_equal(lab_hier(l).announced_seq, seq);
+    assert_int_equal(lab_hier(l).announced.seq, seq);
     assert_int_equal(lab_hier(l).lag_until_us,
                      l->now_us + l->env.backend_lag_us - DP_SECOND_US);
     lab_tick(l, 2 * DP_SECOND_US);

@@ -225,7 +225,7 @@ static void a_lagging_backend_leaves_the_mark_once(void **state)
     dp_learn_marks(&st, &n);
     assert_int_equal(st.mark.seq, 20);
     assert_int_equal(st.lag_until_us, n.changed_at_us + 2 * DP_SECOND_US);
-    assert_int_equal(st.announced_seq, 45);
+    assert_int_equal(st.announced.seq, 45);
     assert_int_equal(st.announced_n, 0);
     n.began_us = st.lag_until_us; /* old enough now */
     dp_learn_marks(&st, &n);

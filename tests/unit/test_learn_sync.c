@@ -281,7 +281,7 @@ static void what_the_backend_may_not_show_yet_is_asked_for_again(void **state)
     assert_int_equal(lab_mark(l, MAIL), before);
     assert_int_equal(lab_state(l, MAIL).lag_until_us,
                      changed_at_us + l->env.backend_lag_us);
-    assert_int_equal(lab_state(l, MAIL).announced_seq, seq);
+    assert_int_equal(lab_state(l, MAIL).announced.seq, seq);
     lab_tick(l, 2 * DP_SECOND_US);
     lab_sync_one(l, &ask_k1, NULL);
     assert_int_equal(lab_mark(l, MAIL), lab_head(l));
