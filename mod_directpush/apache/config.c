@@ -30,7 +30,8 @@ typedef struct directive {
 
 enum { SCOPE_HOST, SCOPE_GLOBAL, SCOPE_ANY };
 
-#define enabled given /* DirectPush is kept per directory, see set_enabled() */
+#define enabled given /* these are kept per directory, see set_enabled() */
+#define dav given
 static const directive directives[DP_DIRECTIVES_N] = {
 #define DP_DIRECTIVE(name, kind, field, scope, dflt, allowed, help)            \
     {#name, KIND_##kind, offsetof(dp_conf, field), allowed,                    \
@@ -39,6 +40,7 @@ static const directive directives[DP_DIRECTIVES_N] = {
 #undef DP_DIRECTIVE
 };
 #undef enabled
+#undef dav
 
 /* Bounds of the numeric ones; spans in seconds. */
 static const struct {
@@ -243,22 +245,23 @@ static const char *set_enabled(cmd_parms *cmd, void *dir, const char *arg)
 {
     const directive *d = cmd->info;
     dp_dir_conf *conf = dir;
+    int *flag = d == &directives[DP_D_dav] ? &conf->dav : &conf->enabled;
     bool is_on = !strcasecmp(arg, "on");
     if (!is_on && strcasecmp(arg, "off")) {
         return refuse(cmd, d, arg);
     }
-    /* what phones ask for is no file */
+    /* what phones and DAV clients ask for is no file */
     if (ap_check_cmd_context(cmd, NOT_IN_DIRECTORY)
         || ap_check_cmd_context(cmd, NOT_IN_FILES)) {
         return apr_psprintf(cmd->pool, "%s has no effect in <Directory> and "
                             "<Files>; it belongs into a virtual host, the "
                             "server config or <Location>", d->name);
     }
-    if (conf->enabled >= 0) {
+    if (*flag >= 0) {
         return apr_psprintf(cmd->pool, "%s is given twice in one place; keep "
                             "one (it takes %s)", d->name, d->allowed);
     }
-    conf->enabled = is_on;
+    *flag = is_on;
     used |= is_on;
     return NULL;
 }
@@ -337,7 +340,7 @@ void *dp_conf_merge(apr_pool_t *p, void *outer, void *inner)
 void *dp_dir_conf_create(apr_pool_t *p, char *dir)
 {
     dp_dir_conf *c = apr_palloc(p, sizeof(*c));
-    c->enabled = -1;
+    c->enabled = c->dav = -1;
     return c;
 }
 
@@ -345,6 +348,7 @@ void *dp_dir_conf_merge(apr_pool_t *p, void *outer, void *inner)
 {
     dp_dir_conf *o = outer, *i = inner, *m = apr_palloc(p, sizeof(*m));
     m->enabled = i->enabled >= 0 ? i->enabled : o->enabled;
+    m->dav = i->dav >= 0 ? i->dav : o->dav;
     return m;
 }
 
@@ -369,4 +373,11 @@ bool dp_is_enabled(request_rec *r)
     dp_dir_conf *c =
         ap_get_module_config(r->per_dir_config, &directpush_module);
     return c && c->enabled == 1;
+}
+
+bool dp_dav_is_enabled(request_rec *r)
+{
+    dp_dir_conf *c =
+        ap_get_module_config(r->per_dir_config, &directpush_module);
+    return c && c->dav == 1;
 }

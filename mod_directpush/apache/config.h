@@ -40,6 +40,7 @@ typedef enum dp_fallback {
 /* A Location's settings. */
 typedef struct dp_dir_conf {
     int enabled; /* -1: not given */
+    int dav;     /* the same */
 } dp_dir_conf;
 
 extern const command_rec dp_commands[];
@@ -54,8 +55,9 @@ void dp_conf_finish(dp_conf *conf, server_rec *s);
 
 dp_conf *dp_conf_of(server_rec *s);
 bool dp_is_enabled(request_rec *r);
+bool dp_dav_is_enabled(request_rec *r);
 
-/** Was `DirectPush On` read anywhere in this configuration? */
+/** Was `DirectPush On` or `DirectPushDAV On` read anywhere in this configuration? */
 bool dp_conf_is_used(void);
 void dp_conf_reset(void);
 

@@ -7,6 +7,7 @@
 
 #include "apache/child.h"
 #include "apache/config.h"
+#include "apache/dav.h"
 #include "apache/park.h"
 #include "apache/passing.h"
 #include "apache/request.h"
@@ -39,8 +40,10 @@ static void register_hooks(apr_pool_t *p)
     dp_child_register(p);
     dp_park_register(p);
     dp_passing_register(p);
+    dp_dav_register(p);
     /* mod_proxy's handler runs at FIRST */
     ap_hook_handler(dp_request_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_handler(dp_dav_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(dp_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
 }
 

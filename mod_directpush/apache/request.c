@@ -75,10 +75,18 @@ static const char *basic_login(apr_pool_t *p, const char *header)
     return login;
 }
 
-/* The mailbox user; "" when the login gives none that is safe to use. */
-static const char *mailbox_user(request_rec *r, const dp_conf *conf,
-                                const char *login)
+const char *dp_request_login(request_rec *r)
 {
+    const char *login =
+        r->user ? r->user
+                : basic_login(r->pool,
+                              apr_table_get(r->headers_in, "Authorization"));
+    return login ? login : "";
+}
+
+const char *dp_request_mailbox_user(request_rec *r, const char *login)
+{
+    const dp_conf *conf = dp_conf_of(r->server);
     const char *user = login;
     if (conf->user) {
         const char *wrong = NULL;
@@ -113,8 +121,8 @@ static dp_request *read_request(request_rec *r)
         return NULL;
     }
     const char *header = apr_table_get(r->headers_in, "Authorization");
-    const char *login = r->user ? r->user : basic_login(r->pool, header);
-    if (!login || !*login || strlen(login) > DP_TOPIC_USER_MAX
+    const char *login = dp_request_login(r);
+    if (!*login || strlen(login) > DP_TOPIC_USER_MAX
         || !rq->query.device_id[0]) {
         return NULL; /* the backend's business */
     }
@@ -122,7 +130,7 @@ static dp_request *read_request(request_rec *r)
     rq->who = (dp_who){
         .realm = dp_span_str(conf->realm),
         .login = dp_span_str(lower(r->pool, login, strlen(login))),
-        .user = dp_span_str(mailbox_user(r, conf, login)),
+        .user = dp_span_str(dp_request_mailbox_user(r, login)),
         .device = dp_span_str(rq->query.device_id)};
     return rq;
 }

@@ -16,6 +16,14 @@ typedef struct dp_request {
     dp_span authorization;  /* the header's value; may be empty */
 } dp_request;
 
+/** Who asks: authenticated by httpd, or the name of a Basic header, which the
+ *  backend has yet to accept; "" when nobody says. */
+const char *dp_request_login(request_rec *r);
+
+/** The mailbox user of a login (DirectPushUser); "" when it gives none that is
+ *  safe to use. */
+const char *dp_request_mailbox_user(request_rec *r, const char *login);
+
 /** Handler hook. */
 int dp_request_handler(request_rec *r);
 

@@ -232,7 +232,10 @@ static void ask_all(dp_watcher *w)
     for (size_t i = 0; i < list.n; i++) {
         dp_want *want = list.wants[i];
         dp_source *source = source_for(w, want->class);
-        const char *why = source ? source->ops->ask(source, want) : "no source";
+        const char *why = source ? source->ops->ask(source, want) : NULL;
+        if (!source) { /* it may be published for, and is not vouched for */
+            dp_bus_unvouch(w->bus, want->ref);
+        }
         if (why) {
             dp_log(DP_LOG_DEBUG, "%s %s %s: %s", want->user->name,
                    dp_class_name(want->class), want->folder, why);

@@ -11,6 +11,8 @@
 #include "watcher/maildir_path.h"
 #include "watcher/watcher.h"
 
+#define NO_SOURCE "no source watches this class"
+
 /* A topic as asked for, and as it is called here. */
 typedef struct name {
     char asked_user[DP_TOPIC_USER_MAX + 1];
@@ -104,12 +106,15 @@ const char *dp_watcher_watch(dp_watcher *w, dp_span user, dp_class c,
 {
     name n;
     const char *why = take_name(w, user, c, folder, &n);
-    dp_source *source = why ? NULL : source_for(w, c);
-    if (!source) {
-        return why ? why : "no source watches this class";
+    if (why) {
+        return why;
     }
+    dp_source *source = source_for(w, c);
     dp_want *want = find(w, c, &n);
     if (!want) {
+        if (n.is_alias && !source) {
+            return NO_SOURCE;
+        }
         if (n.is_alias
             && !source->ops->resolve(source, n.user, c,
                                      dp_span_str(n.asked_folder), n.folder,
@@ -122,14 +127,15 @@ const char *dp_watcher_watch(dp_watcher *w, dp_span user, dp_class c,
         }
     }
     name_it(w, want, &n);
-    why = ask(w, source, &want);
+    why = source ? ask(w, source, &want) : NULL;
     if (why) {
         return why;
     }
     dp_want_renew(w->wants, want, dp_clock_mono_us());
     dp_emit_touch(w->emit, want); /* the record has the time of renewal */
     *out_ref = want->ref;
-    return NULL;
+    /* but what others publish for it (directpushctl, Apache) is not lost */
+    return source ? NULL : NO_SOURCE;
 }
 
 uint64_t dp_watcher_publish(dp_watcher *w, dp_span user, dp_class c,
@@ -161,7 +167,7 @@ dp_verified dp_watcher_verify(dp_watcher *w, dp_span user, dp_class c,
     const char *why = take_name(w, user, c, folder, &n);
     dp_source *source = why ? NULL : source_for(w, c);
     if (!source) {
-        snprintf(out, cap, "%s", why ? why : "no source watches this class");
+        snprintf(out, cap, "%s", why ? why : NO_SOURCE);
         return DP_VERIFY_NOT;
     }
     if (n.is_alias
