@@ -5,7 +5,8 @@
 # to build and run it
 packages_build="gcc libc6-dev make autoconf automake libtool pkg-config
     apache2-dev libapr1-dev libaprutil1-dev libssl-dev liblmdb-dev zlib1g-dev
-    libconfuse-dev libsystemd-dev libcmocka-dev
+    libconfuse-dev libcurl4-openssl-dev libxml2-dev libsystemd-dev
+    libcmocka-dev
     apache2-bin openssl python3"
 # to test it, besides
 packages_check="apache2 curl python3-pytest python3-pytest-timeout

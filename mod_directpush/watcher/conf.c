@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/dp_check.h"
+#include "watcher/conf_dav.h"
 #include "watcher/conf_text.h"
 #include "watcher/maildir_path.h"
 
@@ -19,14 +20,16 @@ static size_t problem_cap;
 
 static const char words[] =
     "runtime_dir, state_dir, group, default_domain, topics, journal, "
-    "user_topics, connections, log_level or maildir";
+    "user_topics, connections, log_level, maildir or dav";
 static const char maildir_words[] = "path, poll_interval, network or watch";
 
 /* libconfuse's own messages say what is wrong, not what would be right. */
 static const char *expected_instead(const cfg_t *cfg, const char *text)
 {
     if (strncmp(text, "no such option", 14) == 0) {
-        return strcmp(cfg->name, "maildir") == 0 ? maildir_words : words;
+        return strcmp(cfg->name, "maildir") == 0 ? maildir_words
+               : strcmp(cfg->name, "dav") == 0   ? dp_conf_dav_words
+                                                 : words;
     }
     if (strncmp(text, "invalid integer", 15) == 0) {
         return "a number";
@@ -173,6 +176,7 @@ static void set_checks(cfg_t *cfg)
     cfg_set_validate_func(cfg, "maildir|poll_interval", expect_positive);
     cfg_set_validate_func(cfg, "maildir|network", expect_network);
     cfg_set_validate_func(cfg, "maildir|watch", expect_watch);
+    dp_conf_dav_checks(cfg);
 }
 
 static char *copy_of(const char *text)
@@ -248,7 +252,24 @@ static bool check_whole(cfg_t *cfg, const char *file, char *problem, size_t cap)
                  file, cfg_getsec(cfg, "maildir")->line);
         return false;
     }
+    if (cfg_size(cfg, "dav") > 1) {
+        snprintf(problem, cap, "%s:%d: expected one dav section", file,
+                 cfg_getnsec(cfg, "dav", 1)->line);
+        return false;
+    }
     return true;
+}
+
+static dp_conf *take_all(const char *file, cfg_t *cfg, char *problem,
+                         size_t cap)
+{
+    dp_conf *conf = take(file, cfg);
+    if (cfg_size(cfg, "dav") > 0
+        && !dp_conf_dav_take(&conf->dav, file, cfg_getsec(cfg, "dav"), problem,
+                             cap)) {
+        dp_conf_free(&conf);
+    }
+    return conf;
 }
 
 static dp_conf *parse(cfg_t *cfg, const char *file, char *problem, size_t cap)
@@ -266,7 +287,7 @@ static dp_conf *parse(cfg_t *cfg, const char *file, char *problem, size_t cap)
     }
     else if (check_whole(cfg, file, problem, cap)
              && dp_conf_text_check(file, problem, cap)) {
-        return take(file, cfg);
+        return take_all(file, cfg, problem, cap);
     }
     return NULL;
 }
@@ -280,6 +301,19 @@ dp_conf *dp_conf_read(const char *file, char *problem, size_t cap)
         CFG_STR("watch", "inotify", CFGF_NONE),
         CFG_END(),
     };
+    cfg_opt_t dav[] = {
+        CFG_STR("url", NULL, CFGF_NONE),
+        CFG_STR("calendars", "Calendar/", CFGF_NONE),
+        CFG_STR("contacts", "Contacts/", CFGF_NONE),
+        CFG_STR("user", NULL, CFGF_NONE),
+        CFG_STR("password_file", NULL, CFGF_NONE),
+        CFG_STR("credentials", NULL, CFGF_NONE),
+        CFG_INT("interval", 60, CFGF_NONE),
+        CFG_INT("requests_per_second", 20, CFGF_NONE),
+        CFG_INT("connections", 4, CFGF_NONE),
+        CFG_STR("ca_file", NULL, CFGF_NONE),
+        CFG_END(),
+    };
     cfg_opt_t options[] = {
         CFG_STR("runtime_dir", "/run/directpush", CFGF_NONE),
         CFG_STR("state_dir", "/var/lib/directpush/watcher", CFGF_NONE),
@@ -291,6 +325,7 @@ dp_conf *dp_conf_read(const char *file, char *problem, size_t cap)
         CFG_INT("connections", 1024, CFGF_NONE),
         CFG_STR("log_level", "info", CFGF_NONE),
         CFG_SEC("maildir", maildir, CFGF_MULTI),
+        CFG_SEC("dav", dav, CFGF_MULTI),
         CFG_END(),
     };
     problem[0] = '\0';
@@ -316,6 +351,7 @@ void dp_conf_free(dp_conf **pconf)
         free(conf->group);
         free(conf->default_domain);
         free(conf->maildir.path);
+        dp_conf_dav_clear(&conf->dav);
         free(conf);
         *pconf = NULL;
     }

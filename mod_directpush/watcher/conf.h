@@ -33,6 +33,20 @@ typedef struct dp_conf_maildir {
     bool is_polled; /* never trust inotify, whatever the file system */
 } dp_conf_maildir;
 
+/* CalDAV and CardDAV, asked in rounds. */
+typedef struct dp_conf_dav {
+    bool is_on;
+    char *url;       /* template: %u %n %d %%; of a user, slash at the end */
+    char *calendars; /* home below url, "" for none */
+    char *contacts;
+    char *user;      /* one login for all, or NULL: each with his own */
+    char *password;  /* of `user` */
+    char *passwords; /* else: lines USER:PASSWORD */
+    char *ca_file;   /* NULL: the system's */
+    dp_time_us interval_us;
+    unsigned requests_per_second, connections;
+} dp_conf_dav;
+
 typedef struct dp_conf {
     char *file;
     char *runtime_dir;
@@ -46,6 +60,7 @@ typedef struct dp_conf {
     uint32_t connections; /* per peer uid */
     dp_log_level log_level;
     dp_conf_maildir maildir;
+    dp_conf_dav dav;
 } dp_conf;
 
 /**
@@ -53,6 +68,10 @@ typedef struct dp_conf {
  * @return NULL when something is wrong; `problem` has the one line for it
  */
 dp_conf *dp_conf_read(const char *file, char *problem, size_t cap);
+
+/** A copy of its own; cleared by dp_conf_dav_clear(), secrets wiped. */
+void dp_conf_dav_copy(dp_conf_dav *to, const dp_conf_dav *from);
+void dp_conf_dav_clear(dp_conf_dav *dav);
 
 void dp_conf_free(dp_conf **conf);
 

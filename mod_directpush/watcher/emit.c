@@ -191,6 +191,25 @@ void dp_emit_lost(dp_emit *e, dp_want *want, const char *why)
     dp_state_del(e->state, want);
 }
 
+void dp_emit_suspend(dp_emit *e, dp_want *want, const char *why)
+{
+    if (!want->is_vouched) {
+        return;
+    }
+    publish_collected(e, want);
+    dp_bus_view view = dp_bus_look(dp_bus_writer_map(e->bus), want->ref);
+    dp_emit_lost(e, want, why);
+    want->is_restored = true;
+    want->old_cursor = want->cursor;
+    want->old_watched_from = view.watched_from;
+}
+
+uint64_t dp_emit_tell(dp_emit *e, bool is_new)
+{
+    return dp_bus_tell(e->bus, is_new ? DP_BUS_KIND_NEW : DP_BUS_KIND_OTHER,
+                       (dp_hash){{0, 0}}, 0);
+}
+
 void dp_emit_gone(dp_emit *e, dp_want *want, const char *why)
 {
     dp_emit_lost(e, want, why);

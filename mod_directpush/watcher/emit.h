@@ -54,6 +54,17 @@ void dp_emit_vouch(dp_emit *e, dp_want *want);
 void dp_emit_lost(dp_emit *e, dp_want *want, const char *why);
 
 /**
+ * Not vouched for while its source can't look. want->cursor says what was last
+ * told of; the next dp_emit_vouch() compares with it, as after a restart, so
+ * that an outage during which nothing happened costs nobody a Sync.
+ */
+void dp_emit_suspend(dp_emit *e, dp_want *want, const char *why);
+
+/** A change that is announced later, by what a look finds: a seq for the one
+ *  who told, and no topic's. */
+uint64_t dp_emit_tell(dp_emit *e, bool is_new);
+
+/**
  * The topic is no longer what was asked for (its GUID is elsewhere now): the
  * want ends with this turn's flush, and whoever held it has to ask again.
  */

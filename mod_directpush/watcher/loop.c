@@ -66,6 +66,14 @@ void dp_loop_close(dp_loop *loop, dp_loop_fd *f)
     }
 }
 
+void dp_loop_forget(dp_loop *loop, dp_loop_fd *f)
+{
+    if (f->fd >= 0) {
+        epoll_ctl(loop->epoll, EPOLL_CTL_DEL, f->fd, NULL);
+        f->fd = -1;
+    }
+}
+
 void dp_loop_at(dp_loop *loop, dp_loop_timer *t, dp_time_us due_us)
 {
     dp_wheel_link(&loop->wheel, &t->timer, due_us);

@@ -47,6 +47,9 @@ void dp_loop_change(dp_loop *loop, dp_loop_fd *f, uint32_t events);
 /** Out of the set and closed; f->fd becomes -1. Harmless at -1. */
 void dp_loop_close(dp_loop *loop, dp_loop_fd *f);
 
+/** Out of the set, not closed (somebody else's descriptor); f->fd becomes -1. */
+void dp_loop_forget(dp_loop *loop, dp_loop_fd *f);
+
 /** (Re)start a timer; `due` and `ctx` are set by its owner. */
 void dp_loop_at(dp_loop *loop, dp_loop_timer *t, dp_time_us due_us);
 void dp_loop_cancel(dp_loop *loop, dp_loop_timer *t);

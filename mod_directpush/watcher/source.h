@@ -45,6 +45,14 @@ typedef struct dp_source_ops {
     /** The rest of want->cursor, as known now. After drain. */
     void (*fill)(dp_source *s, dp_want *want);
 
+    /**
+     * Somebody says that this topic has changed, and the source would see the
+     * same by itself: it looks now and announces both as one. NULL: it never
+     * does.
+     * @return true: it will be announced, soon, whatever the look brings
+     */
+    bool (*told)(dp_source *s, dp_want *want, bool is_new);
+
     /** A slice of work, some milliseconds. @return true: there is more */
     bool (*step)(dp_source *s);
 

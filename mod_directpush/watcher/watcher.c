@@ -1,6 +1,7 @@
 #include "watcher/watcher.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 
 #include "bus/bus_link.h"
 #include "bus/topic_name.h"
+#include "watcher/dav.h"
 #include "watcher/lock.h"
 #include "watcher/maildir.h"
 #include "watcher/ready.h"
@@ -333,12 +335,56 @@ static void sign_due(void *ctx)
 
 /* --- start and stop */
 
+static dp_source *make_maildir(dp_watcher *w)
+{
+    return dp_maildir_new(w->loop, w->emit,
+                          dp_bus_writer_map(w->bus)->header->hash_key,
+                          &w->conf->maildir);
+}
+
+static dp_source *make_dav(dp_watcher *w)
+{
+    return dp_dav_new(w->loop, w->emit, w->wants,
+                      dp_bus_writer_map(w->bus)->header->hash_key,
+                      &w->conf->dav);
+}
+
+/* The section is_on of a dp_conf at `is_on` makes it be there. */
+static const struct {
+    const char *name;
+    size_t is_on;
+    dp_source *(*make)(dp_watcher *w);
+} kinds[] = {
+    {"maildir", offsetof(dp_conf, maildir.is_on), make_maildir},
+    {"dav", offsetof(dp_conf, dav.is_on), make_dav},
+};
+
+#define KINDS_N (sizeof(kinds) / sizeof(kinds[0]))
+
+static bool is_on(const dp_watcher *w, size_t kind)
+{
+    return *(const bool *)(const void *)((const char *)w->conf
+                                         + kinds[kind].is_on);
+}
+
+static dp_source *source_named(const dp_watcher *w, const char *name)
+{
+    for (size_t i = 0; i < w->sources_n; i++) {
+        if (strcmp(w->sources[i]->ops->name, name) == 0) {
+            return w->sources[i];
+        }
+    }
+    return NULL;
+}
+
+/* Those that are configured and not there yet. */
 static void add_sources(dp_watcher *w)
 {
-    const uint8_t *key = dp_bus_writer_map(w->bus)->header->hash_key;
-    if (w->conf->maildir.is_on) {
-        w->sources[w->sources_n++] =
-            dp_maildir_new(w->loop, w->emit, key, &w->conf->maildir);
+    for (size_t i = 0; i < KINDS_N; i++) {
+        if (is_on(w, i) && !source_named(w, kinds[i].name)) {
+            DP_ASSERT(w->sources_n < DP_SOURCES_MAX);
+            w->sources[w->sources_n++] = kinds[i].make(w);
+        }
     }
 }
 
@@ -409,19 +455,29 @@ static void keep_directories(dp_conf *to, dp_conf *from)
     from->state_dir = state_dir;
 }
 
+static void remove_source(dp_watcher *w, dp_source *source)
+{
+    size_t i = 0;
+    end_all(w, source);
+    while (w->sources[i] != source) {
+        i++;
+    }
+    w->sources[i]->ops->close(&w->sources[i]);
+    w->sources[i] = w->sources[--w->sources_n];
+}
+
 static void reload_sources(dp_watcher *w)
 {
-    if (w->conf->maildir.is_on && w->sources_n > 0) {
-        w->sources[0]->ops->reload(w->sources[0], w->conf);
+    for (size_t i = 0; i < KINDS_N; i++) {
+        dp_source *source = source_named(w, kinds[i].name);
+        if (source && is_on(w, i)) {
+            source->ops->reload(source, w->conf);
+        }
+        else if (source) {
+            remove_source(w, source);
+        }
     }
-    else if (w->conf->maildir.is_on) {
-        add_sources(w);
-    }
-    else if (w->sources_n > 0) {
-        end_all(w, w->sources[0]);
-        w->sources[0]->ops->close(&w->sources[0]);
-        w->sources_n = 0;
-    }
+    add_sources(w);
 }
 
 void dp_watcher_reload(dp_watcher *w, dp_conf *conf)

@@ -151,6 +151,14 @@ uint64_t dp_watcher_publish(dp_watcher *w, dp_span user, dp_class c,
             want = of->classes[c]; /* it may be folded into that */
         }
     }
+    if (want && want->source && want->source->ops->told
+        && want->source->ops->told(want->source, want, is_new)) {
+        /* what else the look finds is not the teller's: its mark stays, which
+         * a previous seq above every mark says */
+        uint64_t seq = dp_emit_tell(w->emit, is_new);
+        *out_prev = seq;
+        return seq;
+    }
     if (want) {
         return dp_emit_publish(w->emit, want, is_new, out_prev);
     }
