@@ -8,10 +8,13 @@ packages_build="gcc libc6-dev make autoconf automake libtool pkg-config
     libconfuse-dev libcurl4-openssl-dev libxml2-dev libsystemd-dev
     libcmocka-dev
     apache2-bin openssl python3"
+# the servers that it stands in front of
+packages_stack="sogo sogo-activesync dovecot-imapd dovecot-lmtpd postgresql
+    memcached"
 # to test it, besides
 packages_check="apache2 curl python3-pytest python3-pytest-timeout
     python3-pytest-xdist libwbxml2-utils clang clang-tidy cppcheck shellcheck
-    pyflakes3 man-db xz-utils"
+    pyflakes3 man-db xz-utils $packages_stack"
 
 policy_file=/usr/sbin/policy-rc.d
 policy_mark='put there by mod_directpush/build while it installs packages'

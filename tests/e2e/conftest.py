@@ -14,6 +14,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from dp.httpd import Certificate  # noqa: E402
 from dp.site import Site, temp_dir  # noqa: E402
+from dp.stack.shared import end_session, shared_stack  # noqa: E402
+from dp.stack.site import StackSite  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -33,28 +35,53 @@ def pytest_runtest_makereport(item, call):
                 report.sections.append((name, text))
 
 
-@pytest.fixture
-def make_site(request, certificate):
-    """make_site(**arguments of Site). What went wrong beneath fails the test:
-    unexpected lines in the error log, crashes, a backend's traceback."""
-    request.node.dp_sites = sites = []
+def _sites(request, new):
+    request.node.dp_sites = sites = getattr(request.node, "dp_sites", [])
+    ours = []
 
     def make(start=True, **kw):
-        site = Site(certificate, start=False, **kw)
+        site = new(start=False, **kw)
         sites.append(site)
+        ours.append(site)
         if start:
             site.start()
         return site
     yield make
     failures = []
-    for site in sites:
+    for site in ours:
         site.stop()
         failures += site.failures
     if not failures:
-        for site in sites:
+        for site in ours:
             site.remove()
     assert not failures, "after the test:\n" + "\n".join(
-        failures + ["state kept in " + site.where for site in sites])
+        failures + ["state kept in " + site.where for site in ours])
+
+
+@pytest.fixture(scope="session")
+def stack():
+    """SOGo, Dovecot, PostgreSQL and memcached: one set for the session."""
+    return shared_stack()
+
+
+def pytest_sessionfinish(session):
+    if not hasattr(session.config, "workerinput"):
+        end_session()
+
+
+@pytest.fixture
+def make_site(request, certificate):
+    """make_site(**arguments of Site). What went wrong beneath fails the test:
+    unexpected lines in the error log, crashes, a backend's traceback."""
+    yield from _sites(request, lambda **kw: Site(certificate, **kw))
+
+
+@pytest.fixture
+def make_stack_site(request, certificate, stack):
+    """make_stack_site(**arguments of StackSite): Apache and directpushd in
+    front of the real stack."""
+    yield from _sites(request, lambda **kw: StackSite(certificate, stack,
+                                                      **kw))
 
 
 @pytest.fixture
