@@ -182,8 +182,9 @@ class Memcached(Server):
 
 
 class Dovecot(Server):
-    """IMAP on `port`, LMTP on `lmtp_port`; Maildirs at mail/%n/Maildir, with
-    the users of the file `users`.
+    """IMAP on `port`, LMTP on `lmtp_port`; Maildirs at mail/%n/Maildir;
+    each user has a file of its own in users/, since Dovecot looks whether a
+    file has changed only now and then.
     @param extra  further lines of dovecot.conf"""
 
     name = "dovecot"
@@ -223,7 +224,7 @@ postmaster_address = postmaster@example.org
 hostname = localhost
 passdb {{
 driver = passwd-file
-args = scheme=PLAIN username_format=%n {w}/users
+args = scheme=PLAIN username_format=%n {w}/users/%n
 }}
 userdb {{
 driver = static
@@ -271,10 +272,17 @@ mode = 0666
             os.mkdir(self.mail_root, 0o700)
             mail = pwd.getpwnam("mail")
             os.chown(self.mail_root, mail.pw_uid, mail.pw_gid)
-        open(self.users, "a").close()
+        os.makedirs(self.users, exist_ok=True)
         with open(self.conf, "w") as f:
             f.write(self._text())
         run(["dovecot", "-c", self.conf])
+
+    def set_password(self, user, password):
+        """For a new user, or a known one: who then waits until it counts."""
+        path = os.path.join(self.users, user)
+        with open(path + ".new", "w") as f:
+            f.write("%s:{PLAIN}%s::::::\n" % (user, password))
+        os.rename(path + ".new", path)
 
     def reload(self):
         """Take changed lines of `extra`."""

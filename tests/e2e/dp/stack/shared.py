@@ -135,8 +135,7 @@ class Stack:
         self.postgres.sql(
             "insert into sogo_users values ('%s','%s','%s','User %s','%s@%s')"
             % (name, name, quoted, name, name, DOMAIN))
-        with open(self.dovecot.users, "a") as f:
-            f.write("%s:{PLAIN}%s::::::\n" % (name, password))
+        self.dovecot.set_password(name, password)
 
     @contextlib.contextmanager
     def _lock(self):
@@ -159,17 +158,20 @@ class Stack:
     def set_password(self, user, password):
         """At SOGo and Dovecot, from now on. SOGo keeps what it has accepted
         in memcached, which forgets all."""
-        with self._lock():
-            with open(self.dovecot.users) as f:
-                lines = [line for line in f if not line.startswith(user + ":")]
-            with open(self.dovecot.users + ".new", "w") as f:
-                f.writelines(lines + ["%s:{PLAIN}%s::::::\n" % (user,
-                                                                password)])
-            os.rename(self.dovecot.users + ".new", self.dovecot.users)
-            self.postgres.sql("update sogo_users set c_password = '%s' "
-                              "where c_uid = '%s'" % (
-                                  password.replace("'", "''"), user))
+        self.postgres.sql(
+            "update sogo_users set c_password = '%s' where c_uid = '%s'" % (
+                password.replace("'", "''"), user))
+        self.dovecot.set_password(user, password)
+        wait_until(lambda: self.accepts(user, password), "the new password")
         self.forget_cached()
+
+    def accepts(self, user, password):
+        """Does Dovecot?"""
+        try:
+            with self.imap(user, password):
+                return True
+        except imaplib.IMAP4.error:
+            return False
 
     def forget_cached(self):
         """Empty memcached."""
