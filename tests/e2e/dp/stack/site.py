@@ -33,6 +33,7 @@ def proxy_lines(sogo_port):
     ours stand in the URLs that SOGo makes."""
     return [
         "ProxyPreserveHost On",
+        "SetEnv proxy-nokeepalive 1",  # sogod closes after each answer
         "ProxyPass %s http://127.0.0.1:%d/SOGo%s retry=0 connectiontimeout=5 "
         "timeout=3700" % (EAS, sogo_port, EAS),
         "ProxyPass /SOGo http://127.0.0.1:%d/SOGo retry=0 nocanon"
