@@ -12,24 +12,27 @@
 
 #include "apache/answer.h"
 #include "apache/module.h"
+#include "apache/stream.h"
 
 /* An HTTP/2 stream has no socket of its own: whether it was reset is looked
  * at this often. */
 #define STREAM_LOOK_MS 1000
 
-bool dp_blocking_enter(void)
+bool dp_blocking_enter(conn_rec *c)
 {
     dp_count(dp_here->count, DP_COUNT_blocking, 1);
     if (dp_counters_sum(&dp_all->counters, DP_COUNT_blocking)
-        <= dp_limit.blocking) {
+            <= dp_limit.blocking
+        && dp_stream_enter(c)) {
         return true;
     }
-    dp_blocking_leave();
+    dp_count(dp_here->count, DP_COUNT_blocking, -1);
     return false;
 }
 
-void dp_blocking_leave(void)
+void dp_blocking_leave(conn_rec *c)
 {
+    dp_stream_leave(c);
     dp_count(dp_here->count, DP_COUNT_blocking, -1);
 }
 

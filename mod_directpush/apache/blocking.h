@@ -10,8 +10,8 @@
 #include "hold/keeper.h"
 
 /** Is there room for one more? Counts it in; dp_blocking_leave() out. */
-bool dp_blocking_enter(void);
-void dp_blocking_leave(void);
+bool dp_blocking_enter(conn_rec *c);
+void dp_blocking_leave(conn_rec *c);
 
 /** Wait on this worker until the linked hold ends; answer. The hold is freed.
  *  @return for the handler */

@@ -5,6 +5,7 @@
 #include <ap_mpm.h>
 #include <apr_strings.h>
 #include <http_config.h>
+#include <http_core.h>
 #include <http_log.h>
 
 #include "apache/config.h"
@@ -97,6 +98,38 @@ static void advise(server_rec *s, apr_pool_t *p, double factor, int threads,
     }
 }
 
+/* mod_http2's own default is one and a half times the MPM's threads. */
+static int h2_workers(int threads)
+{
+    return (int)setting("H2MaxWorkers", threads * 3 / 2);
+}
+
+static bool offers_h2(server_rec *s)
+{
+    for (; s; s = s->next) {
+        core_server_config *core = ap_get_core_module_config(s->module_config);
+        for (int i = 0; core->protocols && i < core->protocols->nelts; i++) {
+            const char *name = APR_ARRAY_IDX(core->protocols, i, const char *);
+            if (!strcmp(name, "h2") || !strcmp(name, "h2c")) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void tell_h2(server_rec *s, int threads)
+{
+    ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                 "HTTP/2 is offered: a Ping over it holds a worker of "
+                 "mod_http2 and one of the MPM, up to %" APR_INT64_T_FMT
+                 " in each child (half of ThreadsPerChild or H2MaxWorkers) and "
+                 "%" APR_INT64_T_FMT " in all (DirectPushMaxBlocking). Phones "
+                 "beyond are asked to come over HTTP/1.1, where they cost no "
+                 "worker; DirectPushMaxBlocking 0 asks all of them",
+                 dp_limit.streams, dp_limit.blocking);
+}
+
 static const char *bottleneck(double by_mpm, double by_fd)
 {
     return by_mpm < by_fd
@@ -116,6 +149,9 @@ void dp_capacity_check(apr_pool_t *ptemp, server_rec *s)
     dp_limit.passed = conf->max_passed;
     dp_limit.blocking = conf->max_blocking >= 0 ? conf->max_blocking
                                                 : (workers + 3) / 4;
+    /* a stream that waits keeps its connection on a worker of the MPM, too */
+    int streams = h2_workers(threads);
+    dp_limit.streams = (streams < threads ? streams : threads) / 2;
     dp_limit.holds = conf->max_holds > 0 ? conf->max_holds : INT64_MAX;
     if (!dp_capacity_can_park()) {
         warn_blocking(s);
@@ -137,5 +173,8 @@ void dp_capacity_check(apr_pool_t *ptemp, server_rec *s)
                  all < per_child * children ? "DirectPushMaxHolds"
                                             : bottleneck(by_mpm, by_fd),
                  factor, threads, fd_limit());
+    if (offers_h2(s)) {
+        tell_h2(s, threads);
+    }
     advise(s, ptemp, factor, threads, children);
 }

@@ -40,6 +40,7 @@ extern dp_shared *dp_all;
 /* Limits of the whole server, from directives and MPM; post_config. */
 typedef struct dp_limits {
     int64_t holds, blocking, passed;
+    int64_t streams; /* HTTP/2 streams of one child that may hold a Ping */
 } dp_limits;
 extern dp_limits dp_limit;
 

@@ -10,6 +10,7 @@
 #include "apache/answer.h"
 #include "apache/config.h"
 #include "apache/delivery.h"
+#include "apache/line.h"
 #include "apache/shadow.h"
 #include "base/dp_check.h"
 
@@ -45,6 +46,7 @@ dp_seat *dp_seat_make(conn_rec *c)
     dp_seat *seat = apr_pcalloc(c->pool, sizeof(*seat));
     seat->magic = DP_SEAT_MAGIC;
     seat->c = c;
+    seat->line = dp_line_make();
     seat->bb = apr_brigade_create(c->pool, c->bucket_alloc);
     ap_set_module_config(c->conn_config, &directpush_module, seat);
     apr_pool_pre_cleanup_register(c->pool, seat, seat_goes);

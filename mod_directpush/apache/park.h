@@ -7,6 +7,8 @@
 #ifndef PARK_H
 #define PARK_H
 
+#include <stdatomic.h>
+
 #include <httpd.h>
 
 #include "apache/module.h"
@@ -28,6 +30,11 @@ typedef struct dp_seat {
     apr_bucket_brigade *bb; /* empty between uses */
     struct dp_delivery *prepared; /* responses not yet written out */
     bool has_deliveries;   /* delivery.c has some of ours */
+    bool is_shared;        /* devices of several owners came over it */
+    uint64_t device;       /* hash of the last one's id; 0: none yet */
+    uint64_t line;         /* name of this connection: line.h */
+    atomic_int streams;    /* Pings held on HTTP/2 streams of it: stream.h */
+    atomic_bool was_sent_off; /* one was asked to come over HTTP/1.1 */
 } dp_seat;
 
 /** The seat of a connection, or NULL. */

@@ -130,7 +130,8 @@ int dp_passing_observe(request_rec *r, dp_request *rq, dp_pass_kind kind)
                               .bus = p->bus ? &p->bus->map : NULL,
                               .proof_key = dp_all->proof_key,
                               .backend_lag_us = rq->conf->backend_lag,
-                              .trust_us = rq->conf->trust};
+                              .trust_us = rq->conf->trust,
+                              .line = rq->line.name};
     p->x = dp_exchange_begin(&env, &rq->who, rq->query.cmd, rq->authorization,
                              had_proof, now);
     if (kind == DP_PASS_PING) {
@@ -261,7 +262,9 @@ static void conclude(passing *p, dp_learned *l)
         dp_keeper_want(dp_here->keeper, p->rq->who.user, l->wants[i].class_id,
                        l->wants[i].folder);
     }
-    dp_delivery_prepare(p->seat, &p->rq->who, l);
+    if (p->rq->line.is_direct) {
+        dp_delivery_prepare(p->seat, &p->rq->who, l);
+    }
 }
 
 static apr_status_t observe_output(ap_filter_t *f, apr_bucket_brigade *bb)

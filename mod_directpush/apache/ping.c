@@ -10,6 +10,7 @@
 #include "apache/module.h"
 #include "apache/park.h"
 #include "apache/passing.h"
+#include "apache/stream.h"
 #include "base/dp_check.h"
 #include "device/coll_state.h"
 #include "device/folder_map.h"
@@ -187,6 +188,36 @@ static void spec_hierarchy(ping *p, dp_store_txn *t, uint64_t instance,
                             DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS)};
 }
 
+/* The Ping comes over the connection whose next request shows that provisional
+ * marks have arrived (line.h): they are firm.
+ * @param t  read; begun again where something is written
+ * @return false: the store does not go on */
+static bool take_arrived(ping *p, dp_store_txn **t)
+{
+    dp_store *s = dp_here->store;
+    uint64_t line = p->rq->line.name;
+    size_t n = p->params.folders_n;
+    if (!line) {
+        return true;
+    }
+    dp_span *ids = apr_palloc(p->r->pool, (n + 1) * sizeof(*ids));
+    dp_hier_state hier;
+    bool is_one = dp_hier_state_get(s, *t, &p->rq->who, &hier)
+                  && hier.prov.instance && hier.prov_token == line;
+    for (size_t i = 0; i < n; i++) {
+        dp_coll_state st;
+        ids[i] = p->params.folders[i].id;
+        is_one |= dp_coll_state_get(s, *t, &p->rq->who, ids[i], &st)
+                  && st.prov.instance && st.prov_token == line;
+    }
+    if (!is_one) {
+        return true;
+    }
+    s->ops->abort(t);
+    dp_coll_state_delivered(s, &p->rq->who, line, ids, n);
+    return s->ops->begin(s, false, t) == APR_SUCCESS;
+}
+
 static dp_time_us pace_of(const ping *p, const dp_hold *hold)
 {
     dp_time_us last = 0;
@@ -241,13 +272,13 @@ static int hold_it(ping *p, dp_hold *hold, const dp_topic_spec *names)
         dp_park_request(seat, r, hold);
         return SUSPENDED;
     }
-    if (!dp_blocking_enter()) {
+    if (!dp_blocking_enter(r->connection)) {
         dp_keeper_worker_end(dp_here->keeper, hold, DP_CAUSE_GONE);
         dp_keeper_worker_free(dp_here->keeper, &hold);
-        return hand_on(p);
+        return dp_stream_can_send_off(r) ? dp_stream_send_off(r) : hand_on(p);
     }
     int rc = dp_blocking_hold(r, hold);
-    dp_blocking_leave();
+    dp_blocking_leave(r->connection);
     return rc;
 }
 
@@ -276,6 +307,10 @@ static int serve(ping *p)
     unsigned status = check_params(p, &value);
     dp_hold *hold = NULL;
     dp_topic_spec *names = NULL;
+    if (!status && !take_arrived(p, &t)) {
+        dp_count(dp_here->count, DP_COUNT_store_errors, 1);
+        return hand_on(p);
+    }
     if (!status && has_capacity()) {
         hold = make_hold(p, t, &names);
     }

@@ -153,6 +153,7 @@ int dp_request_handler(request_rec *r)
     if (!seat && !r->connection->master) {
         seat = dp_seat_make(r->connection);
     }
+    rq->line = dp_line_of(r, seat, &rq->who);
     dp_delivery_next_request(seat, &rq->who);
     if (rq->query.cmd == DP_CMD_PING && rq->who.user.n) {
         return dp_ping_handle(r, rq);

@@ -5,6 +5,7 @@
 #include <httpd.h>
 
 #include "apache/config.h"
+#include "apache/line.h"
 #include "device/device.h"
 #include "wire/eas_url.h"
 
@@ -14,6 +15,7 @@ typedef struct dp_request {
     dp_eas_query query;
     dp_who who;             /* user empty: the mailbox user is unusable */
     dp_span authorization;  /* the header's value; may be empty */
+    dp_line line;           /* over which connection of the phone */
 } dp_request;
 
 /** Who asks: authenticated by httpd, or the name of a Basic header, which the

@@ -24,6 +24,8 @@ typedef struct dp_learn_env {
     const uint8_t *proof_key;
     dp_time_us backend_lag_us;
     dp_time_us trust_us;
+    uint64_t line; /* the connection whose next request of the device shows that
+                      it has the response; 0: another proof is awaited */
 } dp_learn_env;
 
 /** A topic by name, in memory of the exchange. */

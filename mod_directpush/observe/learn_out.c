@@ -39,6 +39,9 @@ void *dp_learn_grow(void **list, size_t *n, size_t *cap, size_t size)
 
 uint64_t dp_learn_token(dp_exchange *x)
 {
+    if (!x->token) {
+        x->token = x->env.line;
+    }
     if (!x->token
         && getrandom(&x->token, sizeof(x->token), GRND_NONBLOCK)
                != sizeof(x->token)) {

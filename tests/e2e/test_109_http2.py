@@ -61,13 +61,3 @@ def test_a_stream_that_is_reset_frees_its_worker(h2):
     h2.wait_held(1)
     ping.kill()
     h2.wait_held(0)
-
-
-def test_beyond_the_bound_the_backend_gets_the_ping(make_site):
-    site = make_site(httpd=dict(modules=["http2"], protocols="h2 http/1.1",
-                                main=["DirectPushMaxBlocking 0"]))
-    phone = site.in_step()
-    since = site.backend.mark()
-    ping = Curl(site, phone, 2)
-    assert ping.answer().status in (1, 2)
-    assert site.backend.count(since, cmd="Ping") == 1

@@ -13,7 +13,7 @@ from dp.process import REPO, built
 CONF = os.path.join(REPO, "conf")
 MODULES = ("mpm_event authn_core authz_core authz_host access_compat env "
            "setenvif headers mime alias dir filter ssl socache_shmcb proxy "
-           "proxy_http proxy_fcgi").split()
+           "proxy_http proxy_fcgi remoteip").split()
 
 
 def shipped(name):
@@ -50,6 +50,7 @@ def check(certificate, tmp_path):
 
 @pytest.mark.parametrize("name", ["directpush.conf", "reverse-proxy.conf",
                                   "sogo.conf", "zpush-php-fpm.conf",
+                                  "apache-behind-terminator.conf",
                                   "directpush-reference.conf"])
 def test_a_shipped_file_is_taken(check, name):
     status, output = check(shipped(name))
@@ -75,6 +76,19 @@ def test_the_reference_has_every_directive_that_the_module_takes(check):
     named = set(re.findall(r"^#(DirectPush\w*)",
                            shipped("directpush-reference.conf"), re.M))
     assert taken and taken == named
+
+
+def test_the_nginx_beside_apache_is_taken_by_nginx(certificate, tmp_path):
+    site = shipped("nginx-beside-apache.conf").replace(
+        "/etc/ssl/certs/ssl-cert-snakeoil.pem", certificate.cert).replace(
+        "/etc/ssl/private/ssl-cert-snakeoil.key", certificate.key)
+    conf = tmp_path / "nginx.conf"
+    conf.write_text("pid %s/pid; events {} http { access_log off;\n%s}\n"
+                    % (tmp_path, site))
+    done = subprocess.run(["/usr/sbin/nginx", "-t", "-c", str(conf), "-e",
+                           str(tmp_path / "log")], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_load_file_names_the_installed_module():

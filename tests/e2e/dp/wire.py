@@ -41,12 +41,17 @@ class Wire:
     """A connection. `port` (ours) names it in the server's access log."""
 
     def __init__(self, address, tls=None, server_name=None, rcvbuf=None,
-                 timeout=GENEROUS, record=True):
+                 timeout=GENEROUS, record=True, source=None):
         """@param tls  an ssl.SSLContext, or None for plain
         @param rcvbuf  size of the receive buffer; small ones fill soon
         @param record  False for very large responses: `received` is then
-                       emptied as responses are read"""
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+                       emptied as responses are read
+        @param source  our own address, such as 127.0.0.2"""
+        self.sock = socket.socket(
+            socket.AF_INET6 if ":" in address[0] else socket.AF_INET,
+            socket.SOCK_STREAM)
+        if source is not None:
+            self.sock.bind((source, 0))
         if rcvbuf is not None:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.sock.settimeout(timeout)
