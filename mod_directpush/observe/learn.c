@@ -26,6 +26,8 @@ static const dp_learn_kind *kind_of(dp_cmd cmd)
         return &dp_learn_ping_kind;
     case DP_CMD_MOVEITEMS:
         return &dp_learn_moves_kind;
+    case DP_CMD_MEETINGRESPONSE:
+        return &dp_learn_meeting_kind;
     case DP_CMD_GETITEMESTIMATE:
     case DP_CMD_ITEMOPERATIONS:
     case DP_CMD_SETTINGS:

@@ -107,7 +107,8 @@ typedef struct dp_learn_kind {
 } dp_learn_kind;
 
 extern const dp_learn_kind dp_learn_sync_kind, dp_learn_folders_kind,
-    dp_learn_ping_kind, dp_learn_moves_kind, dp_learn_status_kind;
+    dp_learn_ping_kind, dp_learn_moves_kind, dp_learn_meeting_kind,
+    dp_learn_status_kind;
 
 /* Memory of an exchange: blocks in a list. */
 typedef struct dp_learn_block {

@@ -103,6 +103,8 @@ static const root_of roots[] = {
      DP_TAG_ITEMOPS_Status},
     {DP_CMD_SETTINGS, TAG_SETTINGS, TAG_SETTINGS_STATUS},
     {DP_CMD_MOVEITEMS, DP_TAG_MOVE_MoveItems, DP_TAG_MOVE_Status},
+    {DP_CMD_MEETINGRESPONSE, DP_TAG_MEETING_MeetingResponse,
+     DP_TAG_MEETING_Status},
     {DP_CMD_PROVISION, DP_TAG_PROVISION_Provision, DP_TAG_PROVISION_Status},
 };
 

@@ -365,6 +365,43 @@ static lab_body *moved(const char *status)
     return b;
 }
 
+static lab_body *meeting(const char *status)
+{
+    lab_body *b = calloc(1, sizeof(*b));
+    dp_wbxml_writer w;
+    dp_wbxml_write_init(&w, b->bytes, sizeof(b->bytes));
+    dp_wbxml_write_open(&w, DP_TAG_MEETING_MeetingResponse);
+    if (status) {
+        dp_wbxml_write_leaf(&w, DP_TAG_MEETING_Status, S(status));
+    }
+    else {
+        dp_wbxml_write_open(&w, DP_TAG_MEETING_Result);
+        dp_wbxml_write_leaf(&w, DP_TAG_MEETING_Status, S("1"));
+        dp_wbxml_write_close(&w);
+    }
+    dp_wbxml_write_close(&w);
+    b->n = w.n;
+    return b;
+}
+
+static void an_answered_invitation_changes_the_calendar(void **state)
+{
+    lab *l = *state;
+    static const lab_folder folders[] = {{'A', "1", "0", "Inbox", 2}};
+    lab_exchange(l, DP_CMD_MEETINGRESPONSE, meeting(NULL), 200, meeting(NULL));
+    assert_int_equal(l->out.uploads_n, 0); /* no proof: a stranger */
+    lab_exchange(l, DP_CMD_FOLDERSYNC, lab_foldersync("0"), 200,
+                 lab_foldersync_response(1, "h1", folders, 1));
+    lab_exchange(l, DP_CMD_MEETINGRESPONSE, meeting(NULL), 200, meeting(NULL));
+    assert_int_equal(l->out.uploads_n, 1);
+    assert_int_equal(l->out.uploads[0].topic.class_id, DP_CLASS_CALENDAR);
+    assert_true(dp_span_is(l->out.uploads[0].topic.folder, S("*")));
+    lab_exchange(l, DP_CMD_MEETINGRESPONSE, meeting(NULL), 200, meeting("2"));
+    assert_int_equal(l->out.uploads_n, 0);
+    lab_exchange(l, DP_CMD_MEETINGRESPONSE, meeting(NULL), 500, meeting(NULL));
+    assert_int_equal(l->out.uploads_n, 0);
+}
+
 static void a_move_changes_both_folders(void **state)
 {
     lab *l = *state;
@@ -401,6 +438,7 @@ int main(void)
         LAB_BOTH(a_passed_ping_teaches_its_parameters),
         LAB_RAM(a_ping_that_ends_late_does_not_undo_a_newer_one),
         LAB_RAM(a_move_changes_both_folders),
+        LAB_RAM(an_answered_invitation_changes_the_calendar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
