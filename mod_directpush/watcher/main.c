@@ -2,7 +2,9 @@
 #include <getopt.h>
 #include <locale.h>
 #include <signal.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -152,6 +154,28 @@ static int run(program *p, dp_conf *conf)
     return 0;
 }
 
+/* What is allowed, but hardly meant; for -t. */
+static void warn_of(const dp_conf *conf)
+{
+    if (!conf->maildir.is_on && !conf->dav.is_on) {
+        printf("%s: warning: nothing is watched: it has neither a maildir nor "
+               "a dav section; only what is published counts\n", conf->file);
+    }
+    if (conf->maildir.is_on) {
+        char fixed[PATH_MAX];
+        size_t n = strcspn(conf->maildir.path, "%");
+        while (n > 1 && conf->maildir.path[n - 1] != '/') {
+            n--;
+        }
+        snprintf(fixed, sizeof(fixed), "%.*s", (int)n, conf->maildir.path);
+        if (access(fixed, F_OK) != 0) {
+            printf("%s: warning: maildir: path: %s is not there: expected "
+                   "where the mailboxes are, as in Dovecot's mail_location\n",
+                   conf->file, fixed);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     static program p;
@@ -167,6 +191,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (p.only_checks) {
+        warn_of(conf);
         printf("%s: configuration is fine\n", p.file);
         dp_conf_free(&conf);
         return 0;

@@ -51,6 +51,7 @@ def check(certificate, tmp_path):
 @pytest.mark.parametrize("name", ["directpush.conf", "reverse-proxy.conf",
                                   "sogo.conf", "zpush-php-fpm.conf",
                                   "apache-behind-terminator.conf",
+                                  "horde.conf", "grommunio-sync.conf",
                                   "directpush-reference.conf"])
 def test_a_shipped_file_is_taken(check, name):
     status, output = check(shipped(name))

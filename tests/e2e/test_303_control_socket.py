@@ -359,6 +359,20 @@ def test_the_shipped_configurations_are_fine():
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("text, expected", [
+    ("", "nothing is watched"),
+    ('maildir { path = "/var/nowhere/%u/Maildir" }',
+     "/var/nowhere/ is not there")])
+def test_what_is_hardly_meant_is_warned_of(tmp_path, text, expected):
+    conf = tmp_path / "directpushd.conf"
+    conf.write_text(text + "\n")
+    done = subprocess.run([built("directpushd"), "-t", "-c", str(conf)],
+                          stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0
+    assert expected in done.stdout
+    assert "configuration is fine" in done.stdout
+
+
 # --- directpushctl ---
 
 def test_ctl_publishes_follows_and_verifies(rig):
