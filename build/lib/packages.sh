@@ -13,7 +13,8 @@ packages_stack="sogo sogo-activesync dovecot-imapd dovecot-lmtpd postgresql
     memcached"
 # to test it, besides
 packages_check="apache2 curl python3-pytest python3-pytest-timeout
-    python3-pytest-xdist libwbxml2-utils clang clang-tidy cppcheck shellcheck
+    python3-pytest-xdist nginx haproxy nghttp2-client python3-h2
+    libwbxml2-utils clang clang-tidy cppcheck shellcheck
     pyflakes3 man-db xz-utils $packages_stack"
 
 policy_file=/usr/sbin/policy-rc.d
