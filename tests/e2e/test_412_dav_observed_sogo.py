@@ -142,3 +142,18 @@ def test_a_new_calendar_is_told_by_the_folder_list(site):
             ping = phone.start_ping([(pim_id(phone, "Calendar"), "Calendar")],
                                     600)
     assert phone.foldersync().status == 1
+
+
+def test_what_one_phone_deletes_the_other_hears_of(site):
+    """An upload by ActiveSync, in a class that nobody watches."""
+    user = site.user()
+    put(site, user, "one")
+    one = site.phone(user)
+    one.foldersync()
+    one.sync_until_done("INBOX", pim_id(one, "Calendar"))
+    two, ping = pim_phone(site, user, "Calendar")
+    (event,) = one.items[pim_id(one, "Calendar")]
+    calendar = pim_id(one, "Calendar")
+    one.sync(calendar, commands={calendar: [one.delete(event)]})
+    told(two, ping, "Calendar", brings=False)
+    assert not two.items[pim_id(two, "Calendar")]
