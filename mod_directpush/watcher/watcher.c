@@ -466,6 +466,22 @@ static void remove_source(dp_watcher *w, dp_source *source)
     w->sources[i] = w->sources[--w->sources_n];
 }
 
+/* Asked for while nobody watched their class; now somebody may. */
+static void ask_unwatched(dp_watcher *w)
+{
+    want_list list = {calloc(dp_wants_n(w->wants) + 1, sizeof(dp_want *)), 0};
+    DP_ASSERT(list.wants);
+    dp_wants_each(w->wants, collect, &list);
+    for (size_t i = 0; i < list.n; i++) {
+        dp_want *want = list.wants[i];
+        dp_source *source = want->source ? NULL : source_for(w, want->class);
+        if (source && source->ops->ask(source, want)) {
+            dp_want_end(w->wants, &want);
+        }
+    }
+    free(list.wants);
+}
+
 static void reload_sources(dp_watcher *w)
 {
     for (size_t i = 0; i < KINDS_N; i++) {
@@ -478,6 +494,7 @@ static void reload_sources(dp_watcher *w)
         }
     }
     add_sources(w);
+    ask_unwatched(w);
 }
 
 void dp_watcher_reload(dp_watcher *w, dp_conf *conf)
