@@ -1,0 +1,170 @@
+"""Calendar, Tasks and Contacts of the real SOGo: what is changed at sogod, past
+Apache, wakes the phones that wait for it; once, and whatever happens."""
+import base64
+import http.client
+import time
+import uuid
+
+import pytest
+
+from dp.process import wait_until
+
+EVENTS, TASKS, CARDS = ("vevent%2Fpersonal", "vtodo%2Fpersonal",
+                        "vcard%2Fpersonal")
+EVENT = ("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//dp//EN\r\nBEGIN:VEVENT"
+         "\r\nUID:%s\r\nDTSTAMP:20261124T000000Z\r\nDTSTART:20261201T100000Z"
+         "\r\nDTEND:20261201T110000Z\r\nSUMMARY:%s\r\nEND:VEVENT\r\n"
+         "END:VCALENDAR\r\n")
+TODO = ("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//dp//EN\r\nBEGIN:VTODO\r\n"
+        "UID:%s\r\nDTSTAMP:20261124T000000Z\r\nSUMMARY:%s\r\nEND:VTODO\r\n"
+        "END:VCALENDAR\r\n")
+CARD = ("BEGIN:VCARD\r\nVERSION:3.0\r\nUID:%s\r\nFN:%s\r\nN:Doe;Jo;;;\r\n"
+        "END:VCARD\r\n")
+
+
+@pytest.fixture
+def site(make_stack_site):
+    # sogod ends each connection, at times while the next request is sent
+    return make_stack_site(dav=["interval = 1"],
+                           directives=["SetEnv proxy-nokeepalive 1"])
+
+
+class Client:
+    """A CalDAV client of a user, past Apache."""
+
+    def __init__(self, site, user, port=None):
+        self.port, self.user = port or site.sogo.port, user
+        self.password = site.users[user]
+
+    def _say(self, method, path, text=None):
+        to = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        secret = "%s:%s" % (self.user, self.password)
+        to.request(method, "/SOGo/dav/%s/%s" % (self.user, path), text, {
+            "Authorization": "Basic "
+            + base64.b64encode(secret.encode()).decode(),
+            "Content-Type": "text/vcard" if "VCARD" in (text or "")
+            else "text/calendar"})
+        answer = to.getresponse()
+        answer.read()
+        to.close()
+        assert answer.status // 100 == 2, (method, path, answer.status)
+
+    def put(self, text=EVENT, item=None, home="Calendar/personal"):
+        """@return the item's name"""
+        item = item or str(uuid.uuid4())
+        self._say("PUT", "%s/%s.ics" % (home, item),
+                  text % (item, "at %f" % time.time()))
+        return item
+
+    def delete(self, item, home="Calendar/personal"):
+        self._say("DELETE", "%s/%s.ics" % (home, item))
+
+
+def seq(site):
+    return site.watcher.status()["head"]
+
+
+def settled(site):
+    """Wait until no tag's second may still be going on, and a round more."""
+    wait_until(lambda: site.watcher.status()["dav_collections_unsettled"] == 0,
+               "settled")
+    before = site.watcher.status()["dav_looks"]
+    wait_until(lambda: site.watcher.status()["dav_looks"] > before + 1,
+               "a round")
+
+
+@pytest.mark.parametrize("folder,text,home", [
+    (EVENTS, EVENT, "Calendar/personal"), (TASKS, TODO, "Calendar/personal"),
+    (CARDS, CARD, "Contacts/personal")], ids=["event", "task", "card"])
+def test_a_change_past_apache_wakes_the_phone(site, folder, text, home):
+    user = site.user()
+    client = Client(site, user)
+    client.put(text, home=home)  # SOGo's own first one, see eas-protocol
+    phone, ping = site.held_phone(folder, user=user)
+    item = client.put(text, home=home)
+    site.told(phone, folder, ping=ping)
+    phone.sync_until_done(folder)
+    ping = site.hold(phone, (folder,))
+    client.delete(item, home)
+    site.told(phone, folder, ping=ping)
+
+
+def test_two_changes_in_one_second_are_two(site):
+    user = site.user()
+    client = Client(site, user)
+    client.put()
+    site.held_phone(EVENTS, user=user)
+    settled(site)
+    wait_until(lambda: time.time() % 1 < 0.1, "a second begins", every=0.005)
+    before = site.watcher.status()["published_new"]
+    client.put()
+    wait_until(lambda: site.watcher.status()["published_new"] > before,
+               "the first is told")
+    between = site.watcher.status()["published_new"]
+    client.put()  # in the same second, or the next: told either way
+    wait_until(lambda: site.watcher.status()["published_new"] > between,
+               "the second is told")
+    settled(site)
+    told = site.watcher.status()["published_new"]
+    settled(site)
+    assert site.watcher.status()["published_new"] == told
+
+
+def test_a_quiet_server_announces_nothing(site):
+    user = site.user()
+    Client(site, user).put()
+    _, ping = site.held_phone(EVENTS, user=user)
+    settled(site)
+    before = seq(site)
+    for _ in range(3):
+        settled(site)
+    assert seq(site) == before
+    assert not ping.is_answered()
+
+
+def test_a_server_that_ends_and_returns(make_stack_site, stack):
+    sogo = stack.another_sogo("dav-%s" % uuid.uuid4().hex[:8])
+    sogo.start()
+    try:
+        site = make_stack_site(dav=["interval = 1"], sogo=sogo)
+        user = site.user()
+        client = Client(site, user)
+        client.put()
+        phone, ping = site.held_phone(EVENTS, user=user)
+        settled(site)
+        sogo.stop()
+        wait_until(lambda: site.watcher.status()["dav_homes_in_trouble"],
+                   "seen to be gone")
+        sogo.start()
+        wait_until(lambda: not site.watcher.status()["dav_homes_in_trouble"],
+                   "seen to be back")
+        client.put()
+        site.told(phone, EVENTS, ping=ping)
+    finally:
+        sogo.stop()
+
+
+def test_a_restart_of_directpushd(site):
+    user = site.user()
+    client = Client(site, user)
+    client.put()
+    phone, _ = site.held_phone(EVENTS, user=user)
+    settled(site)
+    site.watcher.stop()
+    client.put()
+    site.watcher.start()
+    site.told(phone, EVENTS, folders=[EVENTS])
+
+
+def test_what_a_phone_uploads_wakes_the_owners_other_phone(site):
+    """A publish by the module and the round are one announcement."""
+    user = site.user()
+    client = Client(site, user)
+    client.put()
+    site.held_phone(EVENTS, user=user)
+    settled(site)
+    before = site.watcher.status()["published_new"]
+    client.put()
+    site.watcher.publish(user, "*", "Calendar")
+    settled(site)
+    assert site.watcher.status()["published_new"] == before + 1
