@@ -15,7 +15,7 @@ EVENT = ("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//dp//EN\r\nBEGIN:VEVENT"
          "\r\nUID:%s\r\nDTSTAMP:20261124T000000Z\r\nDTSTART:20261201T100000Z"
          "\r\nDTEND:20261201T110000Z\r\nSUMMARY:%s\r\nEND:VEVENT\r\n"
          "END:VCALENDAR\r\n")
-TODO = ("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//dp//EN\r\nBEGIN:VTODO\r\n"
+TASK = ("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//dp//EN\r\nBEGIN:VTODO\r\n"
         "UID:%s\r\nDTSTAMP:20261124T000000Z\r\nSUMMARY:%s\r\nEND:VTODO\r\n"
         "END:VCALENDAR\r\n")
 CARD = ("BEGIN:VCARD\r\nVERSION:3.0\r\nUID:%s\r\nFN:%s\r\nN:Doe;Jo;;;\r\n"
@@ -73,7 +73,7 @@ def settled(site):
 
 
 @pytest.mark.parametrize("folder,text,home", [
-    (EVENTS, EVENT, "Calendar/personal"), (TASKS, TODO, "Calendar/personal"),
+    (EVENTS, EVENT, "Calendar/personal"), (TASKS, TASK, "Calendar/personal"),
     (CARDS, CARD, "Contacts/personal")], ids=["event", "task", "card"])
 def test_a_change_past_apache_wakes_the_phone(site, folder, text, home):
     user = site.user()
