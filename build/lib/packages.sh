@@ -14,6 +14,7 @@ packages_stack="sogo sogo-activesync dovecot-imapd dovecot-lmtpd postgresql
 # to test it, besides
 packages_check="apache2 curl python3-pytest python3-pytest-timeout
     python3-pytest-xdist nginx haproxy nghttp2-client python3-h2
+    libapache2-mod-security2 libapache2-mod-evasive php-fpm php-cli
     libwbxml2-utils clang clang-tidy cppcheck shellcheck
     pyflakes3 man-db xz-utils $packages_stack"
 

@@ -57,6 +57,7 @@ static apr_status_t send_body(request_rec *r, const unsigned char *body,
     ap_set_content_length(r, (apr_off_t)n);
     apr_table_setn(r->headers_out, "Cache-Control", "private");
     apr_table_setn(r->subprocess_env, "no-gzip", "1");
+    apr_table_setn(r->subprocess_env, "no-brotli", "1");
     apr_table_setn(r->notes, "directpush-outcome", outcome);
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, c->bucket_alloc);
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_heap_create((const char *)body, n,
@@ -301,13 +302,18 @@ void dp_answer_taken(dp_seat *seat, const dp_verdict *v)
     ap_process_request_after_handler(r);
 }
 
+void dp_answer_mark_gone(request_rec *r)
+{
+    r->status = 499; /* nginx's number for it; httpd has none */
+    apr_table_setn(r->notes, "directpush-outcome",
+                   dp_hold_cause_name(DP_CAUSE_GONE));
+}
+
 void dp_answer_gone(dp_seat *seat)
 {
     request_rec *r = seat->r;
     seat->r = NULL;
-    r->status = 499; /* nginx's number for it; httpd has none */
-    apr_table_setn(r->notes, "directpush-outcome",
-                   dp_hold_cause_name(DP_CAUSE_GONE));
+    dp_answer_mark_gone(r);
     seat->c->aborted = 1;
     apr_bucket_destroy(ap_bucket_eor_create(seat->c->bucket_alloc, r));
 }

@@ -29,6 +29,9 @@ void dp_answer_taken(dp_seat *seat, const dp_verdict *v);
 /** The client is gone: log 499. On the worker that owns the connection. */
 void dp_answer_gone(dp_seat *seat);
 
+/** What the log shall say of a request whose client is gone. */
+void dp_answer_mark_gone(request_rec *r);
+
 /** Count an answer. */
 void dp_count_status(unsigned status);
 

@@ -119,7 +119,7 @@ int dp_blocking_hold(request_rec *r, dp_hold *hold)
     if (why == DP_CAUSE_GONE) {
         r->connection->aborted = 1;
         dp_count(dp_here->count, DP_COUNT_hung_up, 1);
-        apr_table_setn(r->notes, "directpush-outcome", "gone");
+        dp_answer_mark_gone(r);
     }
     else {
         rc = dp_answer_verdict(r, hold, &v);
