@@ -1,5 +1,7 @@
 #include "apache/request.h"
 
+#include <stdatomic.h>
+
 #include <ap_expr.h>
 #include <apr_base64.h>
 #include <apr_lib.h>
@@ -48,17 +50,25 @@ static char *lower(apr_pool_t *p, const char *s, size_t n)
     return l;
 }
 
+/* Only base64 to its end: of anything else the backend may read another name
+ * than we do. */
+static bool is_base64(const char *s)
+{
+    s += strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                   "0123456789+/");
+    return !s[strspn(s, "=")];
+}
+
 /* The name in a Basic header; the password is wiped at once. NULL: none. */
 static const char *basic_login(apr_pool_t *p, const char *header)
 {
     if (!header || strncasecmp(header, "Basic ", 6)) {
         return NULL;
     }
-    while (*header && *header != ' ') {
-        header++;
-    }
-    while (*header == ' ') {
-        header++;
+    header += 6;
+    header += strspn(header, " ");
+    if (!is_base64(header)) {
+        return NULL;
     }
     int cap = apr_base64_decode_len(header);
     char *plain = apr_palloc(p, (apr_size_t)cap + 1);
@@ -84,6 +94,12 @@ const char *dp_request_login(request_rec *r)
     return login ? login : "";
 }
 
+static const char *without_domain(const char *login)
+{
+    const char *backslash = strrchr(login, '\\');
+    return backslash ? backslash + 1 : login;
+}
+
 const char *dp_request_mailbox_user(request_rec *r, const char *login)
 {
     const dp_conf *conf = dp_conf_of(r->server);
@@ -102,11 +118,34 @@ const char *dp_request_mailbox_user(request_rec *r, const char *login)
         }
     }
     else {
-        const char *backslash = strrchr(login, '\\');
-        user = lower(r->pool, backslash ? backslash + 1 : login,
-                     strlen(backslash ? backslash + 1 : login));
+        const char *name = without_domain(login);
+        user = lower(r->pool, name, strlen(name));
     }
     return dp_topic_user_is_sane(dp_span_str(user)) ? user : "";
+}
+
+/* httpd has authenticated one name (a client certificate, say) and the
+ * Authorization that the backend gets has another: whose mailbox it is only
+ * the administrator knows. */
+static bool has_two_names(request_rec *r, const dp_conf *conf,
+                          const char *header)
+{
+    static atomic_flag is_told = ATOMIC_FLAG_INIT; /* once per child */
+    const char *basic = r->user && !conf->user ? basic_login(r->pool, header)
+                                               : NULL;
+    if (!basic
+        || !strcasecmp(without_domain(r->user), without_domain(basic))) {
+        return false;
+    }
+    if (!atomic_flag_test_and_set(&is_told)) {
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      "httpd calls the user \"%s\" and the Authorization "
+                      "\"%s\": whose mailbox is it? Such Pings go to the "
+                      "backend until DirectPushUser says so; DirectPushUser "
+                      "\"%%{tolower:%%{REMOTE_USER}}\" takes httpd's name",
+                      r->user, basic);
+    }
+    return true;
 }
 
 static dp_request *read_request(request_rec *r)
@@ -123,7 +162,7 @@ static dp_request *read_request(request_rec *r)
     const char *header = apr_table_get(r->headers_in, "Authorization");
     const char *login = dp_request_login(r);
     if (!*login || strlen(login) > DP_TOPIC_USER_MAX
-        || !rq->query.device_id[0]) {
+        || !rq->query.device_id[0] || has_two_names(r, conf, header)) {
         return NULL; /* the backend's business */
     }
     rq->authorization = dp_span_str(header);

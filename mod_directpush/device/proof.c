@@ -6,9 +6,9 @@
 #include "base/dp_check.h"
 #include "device/store_use.h"
 
-/* One login has a handful of passwords and spellings of its name. Who sends
- * more forms of an accepted Authorization than that loses the oldest. */
-#define PROOFS_PER_LOGIN 32
+/* One device of a login has a password, perhaps in two spellings. Who sends more
+ * forms of an accepted Authorization than that loses the oldest. */
+#define PROOFS_PER_DEVICE 8
 
 /* The fixed part of the value; login and mailbox user follow, for those who
  * look for a person: the key may hold the login as a hash. */
@@ -41,16 +41,14 @@ static bool unpack(dp_span value, proof_record *out)
 static void make_key(dp_store_key *key, const uint8_t *proof_key,
                      const dp_who *who, dp_span authorization)
 {
-    dp_span of[] = {who->realm, who->login, authorization};
-    dp_hash h = dp_hash_spans(proof_key, of, 3);
-    dp_span parts[] = {who->realm, who->login, dp_span_of(&h, sizeof(h))};
-    dp_store_key_make(key, 'a', parts, 3);
+    dp_span of[] = {who->realm, who->login, who->device, authorization};
+    dp_hash h = dp_hash_spans(proof_key, of, 4);
+    dp_store_key_of_id(key, 'a', who, dp_span_of(&h, sizeof(h)));
 }
 
-static void make_login_prefix(dp_store_key *key, const dp_who *who)
+static void make_device_prefix(dp_store_key *key, const dp_who *who)
 {
-    dp_span parts[] = {who->realm, who->login, dp_span_of(NULL, 0)};
-    dp_store_key_make(key, 'a', parts, 3);
+    dp_store_key_of_id(key, 'a', who, dp_span_of(NULL, 0));
 }
 
 dp_proof dp_proof_get(dp_store *s, dp_store_txn *t, const uint8_t *proof_key,
@@ -107,10 +105,10 @@ static apr_status_t make_room(dp_store_use *u, const dp_who *who)
 {
     dp_store_key prefix;
     oldest o = {.n = 0};
-    make_login_prefix(&prefix, who);
+    make_device_prefix(&prefix, who);
     apr_status_t rv = u->store->ops->scan(
         u->txn, dp_span_of(prefix.bytes, prefix.n), find_oldest, &o);
-    return rv == APR_SUCCESS && o.n >= PROOFS_PER_LOGIN
+    return rv == APR_SUCCESS && o.n >= PROOFS_PER_DEVICE
                ? dp_store_del(u, &o.key)
                : rv;
 }

@@ -1,8 +1,13 @@
-/* proof: the backend accepted exactly this Authorization, recently.
+/* proof: the backend accepted exactly this Authorization of this device,
+ * recently.
  *
- * Stored as a keyed hash per (realm, login); the key is made by the parent
- * before fork, survives graceful restarts in its memory, and never touches a
- * disk. Credentials are never stored (design.md 6.5).
+ * Stored as a keyed hash per (realm, login, device); the key is made by the
+ * parent before fork, survives graceful restarts in its memory, and never
+ * touches a disk. Credentials are never stored (design.md 6.5).
+ *
+ * Of the device, since who tries passwords over Ping would see a right one
+ * held: with a DeviceId of his own each of them is the backend's to judge, and
+ * counts for its lock-out.
  */
 #ifndef PROOF_H
 #define PROOF_H

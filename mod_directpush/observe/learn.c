@@ -224,6 +224,8 @@ void dp_exchange_conclude(dp_exchange *x, bool is_whole, dp_time_us now_us,
     }
     if (v.is_rejected) {
         out->is_rejected = true;
+        /* without proof anybody could end the hold of somebody else */
+        out->is_refused = x->had_proof;
         dp_proof_del(x->env.store, NULL, x->env.proof_key, &x->who,
                      authorization_of(x));
         return;

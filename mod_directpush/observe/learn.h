@@ -46,8 +46,9 @@ typedef struct dp_learn_upload {
 typedef struct dp_learned {
     bool is_proof;    /* the Authorization was accepted, and stored */
     bool is_rejected; /* 401/403: that proof was removed */
-    bool is_refused;  /* 449, wipe, block: holds of this device must end, and
-                         its next Pings pass */
+    bool is_refused;  /* 449, wipe, block, or 401/403 of what was proven:
+                         holds of this device must end, and its next Pings
+                         pass */
     uint64_t token;   /* delivery to be told by dp_coll_state_delivered();
                          0: no provisional mark was made */
     const dp_span *ids; /* collections with provisional marks */

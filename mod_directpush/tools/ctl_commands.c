@@ -10,8 +10,26 @@
 
 #define TEXT(span) (int)(span).n, (const char *)(span).p
 
+/* @return NULL, or what is wrong with the arguments of publish */
+static const char *judge_publish(int argc, char **argv)
+{
+    if (dp_class_of(dp_span_str(argv[1])) == DP_CLASS_UNKNOWN) {
+        return "no such class; there are Email, Calendar, Contacts, Tasks, "
+               "Notes and Hierarchy";
+    }
+    if (argc == 4 && strcmp(argv[3], "new") && strcmp(argv[3], "other")) {
+        return "the kind of a change is new or other";
+    }
+    return NULL;
+}
+
 int dp_ctl_publish(dp_ctl *ctl, int argc, char **argv)
 {
+    const char *wrong = judge_publish(argc, argv);
+    if (wrong) {
+        fprintf(stderr, "directpushctl: publish: %s\n", wrong);
+        return DP_CTL_USAGE;
+    }
     const char *words[5] = {"publish"};
     dp_link_line line;
     for (int i = 0; i < argc; i++) {
@@ -108,6 +126,13 @@ int dp_ctl_forget(dp_ctl *ctl, int argc, char **argv)
     if (status == DP_CTL_OK) {
         printf("%s%s%s is forgotten: what it asks next goes to the backend\n",
                argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+    }
+    if (status == DP_CTL_OK && line.fields_n == 3
+        && dp_span_is(line.field[2], DP_SPAN_LIT("0"))) {
+        printf("Nothing was known of a mailbox user %s here: no phone waits "
+               "for a folder of that\nname. Is it spelt as directpushctl "
+               "follow and DirectPushUser have it?\n",
+               argv[0]);
     }
     return status;
 }

@@ -24,6 +24,9 @@ static const char usage[] =
     "not\n"
     "  check                                   is all in place?\n"
     "\n"
+    "status and follow are for root and directpushd's own user, the rest also\n"
+    "for members of the group that directpushd.conf names.\n"
+    "\n"
     "  -c, --config FILE    directpushd's configuration, for where its socket "
     "is\n"
     "                       (" DP_CONF_DEFAULT ")\n"
@@ -36,15 +39,50 @@ static const char usage[] =
     "a path like INBOX or Projects/2026, or * for all. Exit status: 0 done,\n"
     "1 refused or not watched, 2 wrong arguments, 3 no directpushd.\n";
 
-static const struct {
+typedef struct ctl_command {
     const char *word;
     int least, most;
     int (*run)(dp_ctl *ctl, int argc, char **argv);
-} commands[] = {
-    {"publish", 3, 4, dp_ctl_publish}, {"status", 0, 0, dp_ctl_status},
-    {"follow", 0, 0, dp_ctl_follow},   {"forget", 1, 2, dp_ctl_forget},
-    {"verify", 1, 3, dp_ctl_verify},   {"check", 0, 0, dp_ctl_check},
+    const char *example;
+} ctl_command;
+
+static const ctl_command commands[] = {
+    {"publish", 3, 4, dp_ctl_publish, "publish alice Email INBOX"},
+    {"status", 0, 0, dp_ctl_status, "status --json"},
+    {"follow", 0, 0, dp_ctl_follow, "follow"},
+    {"forget", 1, 2, dp_ctl_forget, "forget alice"},
+    {"verify", 1, 3, dp_ctl_verify, "verify alice Email INBOX"},
+    {"check", 0, 0, dp_ctl_check, "check"},
 };
+
+#define COMMANDS_N (sizeof(commands) / sizeof(commands[0]))
+
+/* @return NULL after saying which word is wrong, or with what it goes */
+static const ctl_command *find_command(int argc, char **argv)
+{
+    for (size_t i = 0; i < COMMANDS_N; i++) {
+        const ctl_command *c = &commands[i];
+        if (strcmp(argv[0], c->word) != 0) {
+            continue;
+        }
+        if (argc - 1 >= c->least && argc - 1 <= c->most) {
+            return c;
+        }
+        fprintf(stderr,
+                "directpushctl: too %s arguments for %s. For example:\n"
+                "  directpushctl %s\n"
+                "directpushctl --help says more.\n",
+                argc - 1 < c->least ? "few" : "many", c->word, c->example);
+        return NULL;
+    }
+    fprintf(stderr, "directpushctl: there is no command \"%s\"; there are",
+            argv[0]);
+    for (size_t i = 0; i < COMMANDS_N; i++) {
+        fprintf(stderr, "%s %s", i ? "," : "", commands[i].word);
+    }
+    fputs(".\ndirectpushctl --help says more.\n", stderr);
+    return NULL;
+}
 
 /* @return false: exit now with *out_status */
 static bool take_options(int argc, char **argv, dp_ctl *ctl, int *out_status)
@@ -93,17 +131,15 @@ int main(int argc, char **argv)
     }
     argc -= optind;
     argv += optind;
-    for (size_t i = 0; argc > 0 && i < sizeof(commands) / sizeof(commands[0]);
-         i++) {
-        if (strcmp(argv[0], commands[i].word) == 0) {
-            if (argc - 1 < commands[i].least || argc - 1 > commands[i].most) {
-                break;
-            }
-            status = commands[i].run(&ctl, argc - 1, argv + 1);
-            dp_ctl_close(&ctl);
-            return status;
-        }
+    if (argc == 0) {
+        fputs(usage, stderr);
+        return DP_CTL_USAGE;
     }
-    fputs(usage, stderr);
-    return DP_CTL_USAGE;
+    const ctl_command *command = find_command(argc, argv);
+    if (!command) {
+        return DP_CTL_USAGE;
+    }
+    status = command->run(&ctl, argc - 1, argv + 1);
+    dp_ctl_close(&ctl);
+    return status;
 }

@@ -129,10 +129,10 @@ static bool run_forget(dp_watcher *w, dp_peer *p, const dp_span *f, size_t n)
     uint64_t arg =
         n == 2 ? dp_forget_device_key(key, lower(device, sizeof(device), f[1]))
                : 0;
-    uint64_t seq = dp_bus_tell(
-        w->bus, DP_BUS_KIND_FORGET,
-        dp_forget_user_key(key, lower(user, sizeof(user), f[0])), arg);
-    return say_ok_numbers(p, 1, seq, 0);
+    dp_span name = lower(user, sizeof(user), f[0]);
+    uint64_t seq = dp_bus_tell(w->bus, DP_BUS_KIND_FORGET,
+                               dp_forget_user_key(key, name), arg);
+    return say_ok_numbers(p, 2, seq, dp_watcher_knows(w, name));
 }
 
 static bool run_verify(dp_watcher *w, dp_peer *p, const dp_span *f, size_t n)

@@ -62,6 +62,9 @@ typedef enum dp_verified {
     DP_VERIFY_WATCHED
 } dp_verified;
 
+/** Is any folder of this user asked for? */
+bool dp_watcher_knows(const dp_watcher *w, dp_span user);
+
 /** How it is watched, or why not, for people: one line into `out`. */
 dp_verified dp_watcher_verify(dp_watcher *w, dp_span user, dp_class c,
                               dp_span folder, char *out, size_t cap);

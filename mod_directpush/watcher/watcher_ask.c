@@ -55,6 +55,15 @@ static const char *take_name(const dp_watcher *w, dp_span user, dp_class c,
     return NULL;
 }
 
+bool dp_watcher_knows(const dp_watcher *w, dp_span user)
+{
+    char canonical[DP_TOPIC_USER_MAX + 1];
+    return dp_topic_user_is_sane(user)
+           && dp_maildir_canonical_user(canonical, sizeof(canonical), user,
+                                        w->conf->default_domain)
+           && dp_wants_user(w->wants, canonical) != NULL;
+}
+
 static dp_source *source_for(const dp_watcher *w, dp_class c)
 {
     for (size_t i = 0; i < w->sources_n; i++) {

@@ -421,6 +421,29 @@ def test_ctl_tells_how_it_is_used(arguments, status):
     assert done.stdout or done.stderr
 
 
+@pytest.mark.parametrize("arguments, told", [
+    (["bogus"], ['no command "bogus"', "publish, status, follow, forget"]),
+    (["publish", "alice"], ["too few", "directpushctl publish alice Email"]),
+    (["forget"], ["too few", "directpushctl forget alice"]),
+    (["check", "it"], ["too many arguments for check"]),
+    (["publish", "alice", "Email", "INBOX", "bogus"], ["new or other"]),
+    (["publish", "alice", "Calender", "*"], ["Email, Calendar"])])
+def test_ctl_names_what_is_wrong(rig, arguments, told):
+    done = rig.watcher.ctl(*arguments, check=False)
+    assert done.returncode == 2
+    for text in told:
+        assert text in done.stderr
+
+
+def test_ctl_says_that_nothing_is_known_of_whom_it_forgets(rig):
+    rig.maildir()
+    rig.watch()
+    assert "Nothing was known" not in rig.watcher.ctl("forget", "alice").stdout
+    done = rig.watcher.ctl("forget", "nosuch")
+    assert done.returncode == 0 and "Nothing was known" in done.stdout
+    assert "nosuch" in done.stdout.split("Nothing was known", 1)[1]
+
+
 def test_ctl_says_what_to_do_without_a_watcher(rig):
     rig.watcher.stop()
     done = rig.watcher.ctl("status", check=False)
