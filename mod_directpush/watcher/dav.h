@@ -21,6 +21,7 @@
 
 #include "base/dp_map.h"
 #include "watcher/conf.h"
+#include "watcher/dav_clock.h"
 #include "watcher/dav_fetch.h"
 #include "watcher/dav_home.h"
 #include "watcher/emit.h"
@@ -76,6 +77,7 @@ typedef struct dp_dav {
     dp_loop_timer pump;
     dp_time_us next_us;     /* the rate limit allows a look from then on */
     unsigned running_n;
+    dp_dav_clock clock;
     dp_log_cause trouble[DP_DAV_TROUBLES];
     uint64_t looks_n, details_n, failures_n, changes_n, hints_n;
     char answer[512];

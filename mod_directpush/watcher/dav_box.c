@@ -10,6 +10,9 @@
 /* What was announced so lately covers a `publish` that finds nothing more. */
 #define FRESH_US (5 * DP_SECOND_US)
 
+/* Between looks at a change whose second may still be going on. */
+#define SECOND_OVER_US (250 * 1000)
+
 #define RETRY_MIN_US    (5 * DP_SECOND_US)
 #define RETRY_MAX_US    (600 * DP_SECOND_US)
 /* Servers lock accounts out after a few wrong passwords. */
@@ -173,6 +176,12 @@ static void tell_hinted(dp_dav_box *box, bool only_looked)
             || (only_looked && t->hint != DP_DAV_HINT_LOOKED)) {
             continue;
         }
+        if (only_looked
+            && dp_dav_home_waits(&box->home, dp_dav_kind_of(t->want->class),
+                                 is_whole(t->want) ? NULL : t->want->folder)) {
+            t->hint = DP_DAV_HINT_WAITS; /* told when its second is over */
+            continue;
+        }
         /* the look began after it was said, and found what was announced */
         bool is_covered =
             only_looked && now_us - t->changed_us < FRESH_US && t->changed_us;
@@ -289,8 +298,11 @@ static void finish(dp_dav_box *box)
         }
         tell_hinted(box, true);
     }
-    if ((!is_begun || dp_dav_home_is_open(&box->home))
-        && next_us > DP_SECOND_US) {
+    if (dp_dav_home_waits(&box->home, ~0u, NULL)) {
+        next_us = SECOND_OVER_US;
+    }
+    else if ((!is_begun || dp_dav_home_is_open(&box->home))
+             && next_us > DP_SECOND_US) {
         next_us = DP_SECOND_US;
     }
     end_look(box, next_us);
@@ -383,6 +395,13 @@ static void detail_done(void *ctx, const dp_dav_answer *a)
     next_detail(box);
 }
 
+static bool has_collections(dp_dav_box *box, const dp_dav_answer *a)
+{
+    box->home.known_floor_us = dp_dav_clock_floor(
+        &box->source->clock, a->date_s, dp_clock_mono_us(), a->elapsed_us);
+    return dp_dav_home_listed(&box->home, a->date_s, a->elapsed_us);
+}
+
 static void list_done(void *ctx, const dp_dav_answer *a)
 {
     dp_dav_box *box = ctx;
@@ -402,7 +421,7 @@ static void list_done(void *ctx, const dp_dav_answer *a)
         fail(box, DP_DAV_NONSENSE, why,
              "see that url names a CalDAV or CardDAV server", 0);
     }
-    else if (!dp_dav_home_listed(&box->home, a->date_s, a->elapsed_us)) {
+    else if (!has_collections(box, a)) {
         fail(box, DP_DAV_ABSENT, "there is no collection in it",
              "see that directpushd's credentials may read this user's home "
              "(SOGo: SOGoSuperUsernames)", 0);

@@ -10,6 +10,8 @@
 /* Looks that wait for a young tag before the first one counts; a calendar that
  * changes all the time is told once too often then. */
 #define TRIES_MAX 5
+/* The same for a change: one that never rests is told all the same. */
+#define WAITS_MAX 12
 
 static void set(char **to, const char *text)
 {
@@ -126,6 +128,18 @@ static bool is_settled(const dp_dav_home *h, const char *tag)
     return !s || h->floor_us >= (s + DP_DAV_SETTLE_S) * DP_SECOND_US;
 }
 
+/* May its second still be going on? Not for ever. */
+static bool is_too_early(const dp_dav_home *h, dp_dav_coll *c, int after_s)
+{
+    long long s = time_of(c->tag, h->floor_us);
+    bool is_early = c->has_moved && s
+                    && h->floor_us < (s + after_s) * DP_SECOND_US
+                    && c->waits_n < WAITS_MAX;
+    c->waits_n = is_early ? c->waits_n + 1 : 0;
+    c->is_open |= is_early;
+    return is_early;
+}
+
 static void settle(dp_dav_coll *c)
 {
     set(&c->base_tag, c->tag);
@@ -137,6 +151,9 @@ static void settle(dp_dav_coll *c)
 /* No detail: whether there was a second change can't be known. */
 static void judge_blindly(dp_dav_home *h, dp_dav_coll *c)
 {
+    if (is_too_early(h, c, DP_DAV_SETTLE_S)) {
+        return;
+    }
     bool is_over = is_settled(h, c->tag);
     c->has_changed |= c->has_moved || (c->is_open && is_over);
     c->has_moved = false;
@@ -154,6 +171,9 @@ bool dp_dav_home_listed(dp_dav_home *h, long long date_s,
     bool has_some = false;
     h->floor_us = (date_s ? date_s * DP_SECOND_US : dp_clock_wall_us())
                   - elapsed_us;
+    if (h->floor_us < h->known_floor_us) {
+        h->floor_us = h->known_floor_us;
+    }
     for (const dp_dav_coll *c = h->first; c; c = c->next) {
         has_some |= c->is_seen;
     }
@@ -166,7 +186,7 @@ bool dp_dav_home_listed(dp_dav_home *h, long long date_s,
         }
         if (h->is_known && !c->is_fresh && *c->token && *c->base_token
             && time_of(c->tag, h->floor_us)) {
-            c->wants_detail = true;
+            c->wants_detail = !is_too_early(h, c, 1);
         }
         else if (h->is_known) {
             judge_blindly(h, c);
@@ -250,6 +270,16 @@ bool dp_dav_home_is_open(const dp_dav_home *h)
 {
     const dp_dav_coll *c = h->first;
     while (c && !c->is_open) {
+        c = c->next;
+    }
+    return c != NULL;
+}
+
+bool dp_dav_home_waits(const dp_dav_home *h, unsigned kinds, const char *name)
+{
+    const dp_dav_coll *c = h->first;
+    while (c && !(c->has_moved && c->kinds & kinds
+                  && (!name || strcmp(c->name, name) == 0))) {
         c = c->next;
     }
     return c != NULL;

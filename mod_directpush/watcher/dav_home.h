@@ -2,17 +2,18 @@
  *
  * A look is: the list (PROPFIND), then for some collections their detail
  * (REPORT sync-collection since the base). Tags of some servers (SOGo) are the
- * newest change in whole seconds: two changes within one second look the same.
- * While the second of a tag may still be going on, the collection is *open*:
- * it is looked at again, and the detail since the settled base tells whether
- * there is more than was told:
+ * newest change in whole seconds: two changes within one second look the same,
+ * to us and to the backend, whose Sync keys are such tags: a phone that syncs
+ * in the middle of that second is never given what follows in it. So nothing
+ * is told before the second of the tag is over. After that the collection
+ * stays *open* for a while, for a server that is late: it is looked at again,
+ * and the detail since the settled base tells whether there is more:
  *
- *    settled --tag moved--> tell, open --second over, detail the same--> settled
- *                             ^   |
- *                             +---+ detail differs: tell once more
+ *    settled --tag moved--> waits --second over--> told, open
+ *       ^                     |                      |
+ *       +--- detail the same, and settled -----------+ differs: told once more
  *
- * Where there is no detail, an open collection is told once more when its
- * second is over: nothing else can prove that it was the same change. Pure.
+ * Where there is no detail, a change is told when it is settled. Pure.
  */
 #ifndef DAV_HOME_H
 #define DAV_HOME_H
@@ -36,6 +37,7 @@ typedef struct dp_dav_coll {
     uint64_t told;  /* the detail since the base that was told */
     bool is_open, is_seen, is_fresh;
     bool has_moved;     /* its tag is another, and that was not judged yet */
+    unsigned waits_n;   /* looks at it since then that came too early */
     bool wants_detail;  /* ask for it in this look */
     bool has_changed;   /* to be told; cleared by who does */
 } dp_dav_coll;
@@ -48,6 +50,7 @@ typedef struct dp_dav_home {
     unsigned tries;   /* looks that found it too young to begin with */
     /* of the look under way */
     dp_time_us floor_us; /* the server's clock when it began, or earlier */
+    dp_time_us known_floor_us; /* a better one from other answers, or 0 */
 } dp_dav_home;
 
 #define DP_DAV_NO_DETAIL 1 /* sum of an empty list */
@@ -83,6 +86,10 @@ bool dp_dav_home_end(dp_dav_home *h);
 
 /** Is anything open? Then look again soon. */
 bool dp_dav_home_is_open(const dp_dav_home *h);
+
+/** Has one of these kinds (or of that name, unless NULL) moved, and waits for
+ *  its second to be over? Then look again very soon. */
+bool dp_dav_home_waits(const dp_dav_home *h, unsigned kinds, const char *name);
 
 /** Sum over one item of a detail; begin with DP_DAV_NO_DETAIL. */
 uint64_t dp_dav_detail_add(uint64_t sum, const uint8_t *hash_key,

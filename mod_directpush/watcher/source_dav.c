@@ -10,8 +10,9 @@
 #include "watcher/dav_secret.h"
 #include "watcher/log.h"
 
-/* A `publish` waits this long for its look: a phone is waiting for both. */
-#define HINT_US DP_SECOND_US
+/* A `publish` waits this long for its look and for the tag's second to be over:
+ * a phone is waiting for all of them. */
+#define HINT_US (5 * DP_SECOND_US / 2)
 
 #define TIMEOUT_US (30 * DP_SECOND_US)
 

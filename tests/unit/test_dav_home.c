@@ -93,10 +93,15 @@ static void a_change_is_told_once_and_looked_at_again(void **state)
     dp_dav_home h = {0};
     const char *new = tag_of(T + 50);
     look(&h, tag_of(T), T + 40, 0, NULL);
-    assert_true(look(&h, new, T + 50, 77, new));
+    assert_false(look(&h, new, T + 50, 77, new)); /* its second goes on */
+    assert_true(dp_dav_home_waits(&h, DP_DAV_EVENTS, "personal"));
+    assert_false(dp_dav_home_waits(&h, DP_DAV_CONTACTS, NULL));
+    assert_false(look(&h, new, T + 51, 77, new)); /* as far as we know */
+    h.known_floor_us = (T + 51) * DP_SECOND_US;
+    assert_true(look(&h, new, T + 51, 77, new));
+    assert_false(dp_dav_home_waits(&h, ~0u, NULL));
     assert_true(dp_dav_home_is_open(&h));
     assert_string_equal(h.first->base_tag, tag_of(T));
-    assert_false(look(&h, new, T + 51, 77, new));
     assert_false(look(&h, new, T + 53, 77, new));
     assert_false(dp_dav_home_is_open(&h));
     assert_string_equal(h.first->base_tag, new);
@@ -109,9 +114,22 @@ static void a_second_change_in_the_same_second_is_told(void **state)
     dp_dav_home h = {0};
     const char *new = tag_of(T + 50);
     look(&h, tag_of(T), T + 40, 0, NULL);
-    assert_true(look(&h, new, T + 50, 77, new));
+    assert_true(look(&h, new, T + 52, 77, new));
     assert_true(look(&h, new, T + 53, 78, new));
     assert_false(dp_dav_home_is_open(&h));
+    dp_dav_home_clear(&h);
+}
+
+static void a_calendar_that_never_rests_is_told(void **state)
+{
+    dp_dav_home h = {0};
+    unsigned told_n = 0;
+    look(&h, tag_of(T), T + 40, 0, NULL);
+    for (int i = 0; i < 40; i++) {
+        const char *new = tag_of(T + 50 + i);
+        told_n += look(&h, new, T + 50 + i, (uint64_t)i + 2, new);
+    }
+    assert_true(told_n >= 2);
     dp_dav_home_clear(&h);
 }
 
@@ -127,13 +145,13 @@ static void what_the_detail_had_already_is_not_told_again(void **state)
     dp_dav_home_clear(&h);
 }
 
-static void without_detail_it_is_told_once_more_when_the_second_is_over(
+static void without_detail_it_is_told_when_it_is_settled(
     void **state)
 {
     dp_dav_home h = {0};
     const char *new = tag_of(T + 50);
     look(&h, tag_of(T), T + 40, 0, NULL);
-    assert_true(look(&h, new, T + 50, 0, NULL));
+    assert_false(look(&h, new, T + 50, 0, NULL));
     assert_false(look(&h, new, T + 51, 0, NULL));
     assert_true(look(&h, new, T + 53, 0, NULL));
     assert_false(look(&h, new, T + 54, 0, NULL));
@@ -156,7 +174,7 @@ static void the_first_entry_of_an_empty_calendar_is_told(void **state)
     dp_dav_home h = {0};
     look(&h, "-1", T, 0, NULL);
     assert_true(h.is_known);
-    assert_true(look(&h, tag_of(T + 5), T + 5, 5, tag_of(T + 5)));
+    assert_true(look(&h, tag_of(T + 5), T + 7, 5, tag_of(T + 5)));
     assert_false(look(&h, tag_of(T + 5), T + 9, 5, tag_of(T + 5)));
     dp_dav_home_clear(&h);
 }
@@ -213,7 +231,8 @@ int main(void)
         cmocka_unit_test(a_second_change_in_the_same_second_is_told),
         cmocka_unit_test(what_the_detail_had_already_is_not_told_again),
         cmocka_unit_test(
-            without_detail_it_is_told_once_more_when_the_second_is_over),
+            without_detail_it_is_told_when_it_is_settled),
+        cmocka_unit_test(a_calendar_that_never_rests_is_told),
         cmocka_unit_test(a_tag_that_is_no_time_is_final),
         cmocka_unit_test(the_first_entry_of_an_empty_calendar_is_told),
         cmocka_unit_test(a_look_that_breaks_off_loses_nothing),
