@@ -298,7 +298,7 @@ static void finish(dp_dav_box *box)
         }
         tell_hinted(box, true);
     }
-    if (dp_dav_home_waits(&box->home, ~0u, NULL)) {
+    if (is_begun && dp_dav_home_waits(&box->home, ~0u, NULL)) {
         next_us = SECOND_OVER_US;
     }
     else if ((!is_begun || dp_dav_home_is_open(&box->home))
