@@ -165,5 +165,6 @@ def test_a_publish_and_the_round_are_one_announcement(site):
     before = told(site)
     client.put()
     site.watcher.publish(user, "*", "Calendar")
+    wait_until(lambda: told(site) > before, "told")
     settled(site)
     assert told(site) == before + 1
