@@ -15,7 +15,7 @@ from dp.wire import Pending, http_request
 
 EVENT = (b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nBEGIN:VEVENT\r\nUID:1\r\n"
          b"SUMMARY:lunch\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n")
-TODO = EVENT.replace(b"VEVENT", b"VTODO")
+TASK = EVENT.replace(b"VEVENT", b"VTODO")
 CARD = b"BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Bob\r\nEND:VCARD\r\n"
 HOME = "/SOGo/dav/alice/Calendar/personal/"
 
@@ -165,7 +165,7 @@ def told(phone, ping, *classes):
 ALL = ("Calendar", "Contacts", "Tasks")
 CHANGES = [
     ("PUT", HOME + "1.ics", EVENT, (), ["Calendar"]),
-    ("PUT", HOME + "1.ics", TODO, (), ["Tasks"]),
+    ("PUT", HOME + "1.ics", TASK, (), ["Tasks"]),
     ("DELETE", HOME + "1.ics", b"", (), ["Calendar", "Tasks"]),
     ("MOVE", HOME + "1.ics", b"",
      [("Destination", "https://mail.example.test" + HOME + "2.ics")],

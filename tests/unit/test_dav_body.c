@@ -9,7 +9,7 @@
 
 #define CAL "BEGIN:VCALENDAR\r\n"
 #define EVENT DP_DAV_BIT(DP_CLASS_CALENDAR)
-#define TODO DP_DAV_BIT(DP_CLASS_TASKS)
+#define TASK DP_DAV_BIT(DP_CLASS_TASKS)
 
 static dp_dav_body read_in(const char *text, size_t n, size_t step)
 {
@@ -30,8 +30,8 @@ static void the_component_tells_the_class_in_any_pieces(void **state)
         bool is_foreign;
     } cases[] = {
         {CAL "BEGIN:VEVENT\r\n", EVENT, false},
-        {CAL "BEGIN:VTODO", TODO, false},
-        {CAL "BEGIN:VEVENT\nBEGIN:VTODO\n", EVENT | TODO, false},
+        {CAL "BEGIN:VTODO", TASK, false},
+        {CAL "BEGIN:VEVENT\nBEGIN:VTODO\n", EVENT | TASK, false},
         {"begin:vcalendar\nbegin:vevent\n", EVENT, false},
         {"\xef\xbb\xbf" CAL "BEGIN:VEVENT \r\n", EVENT, false},
         {"BEGIN:VCARD\r\n", DP_DAV_CONTACTS, false},
