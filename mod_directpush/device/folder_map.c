@@ -130,7 +130,7 @@ static apr_status_t write_record(dp_store_use *u, const dp_who *who,
     if (parent.n <= DP_COLLECTION_ID_MAX && name.n <= DP_FOLDER_NAME_MAX) {
         fixed.parent_n = (uint16_t)parent.n;
         fixed.name_n = (uint16_t)name.n;
-    } /* else it has no path, and gets its class topic */
+    } /* else it has no path, and is blind */
     memcpy(value, &fixed, sizeof(fixed));
     unsigned char *at = value + sizeof(fixed);
     if (fixed.parent_n) {

@@ -52,13 +52,16 @@ typedef struct dp_folder_topic {
  * Which topic is this collection?
  * @param class_hint from the Ping or Sync; DP_CLASS_UNKNOWN if absent
  * @return false: not even the class is known, or no topic can stand for it
- *         (Outbox, recipient cache, type 18); *out is zeroed then
+ *         (Outbox, recipient cache, type 18, other people's folders); *out
+ *         is zeroed then
  *
  * Mail folders that stand below the Inbox get the class topic: whether they
- * are `INBOX/name` or `name` is the backend's namespace (eas-protocol 5.5.4),
- * and so do names that hold a `.`, Maildir++'s separator. Coarser, not blind.
- * A path need not exist as such: the watcher says `no` to it then, and the
- * caller falls back to the class topic.
+ * are `INBOX/name` or `name` is the backend's namespace (eas-protocol 5.5.4).
+ * The class topic is vouched for by the user's own mailboxes, so what may be
+ * somebody else's must not get it: names of SOGo's shared folders, ids of
+ * Z-Push that say "shared", and paths that can't be believed (a `.` in a
+ * name, as in shared/bob@example.com/Projects) are blind. A path need not
+ * exist as such: the watcher says `no` to it then, and it is blind too.
  */
 bool dp_folder_map_topic(dp_store *s, dp_store_txn *t, const dp_who *who,
                          dp_span id, dp_class class_hint,

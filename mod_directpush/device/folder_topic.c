@@ -129,17 +129,19 @@ static bool take_prefix(dp_span *s, const char *prefix)
     return true;
 }
 
-/* SOGo's `mail/…`: a GUID of 32 hex digits, else a name that we leave. */
+/* SOGo's `mail/…`: a GUID of 32 hex digits. A name instead is a folder of
+ * another namespace, so other people's: the user's own mailboxes say nothing
+ * of it. */
 static bool sogo_mail(dp_span rest, dp_folder_topic *out)
 {
     char alias[sizeof(DP_TOPIC_GUID_PREFIX) + 32] = DP_TOPIC_GUID_PREFIX;
     if (rest.n != 32) {
-        return set_whole_class(out, DP_CLASS_EMAIL);
+        return false;
     }
     for (size_t i = 0; i < rest.n; i++) {
         int digit = hex_digit(rest.p[i]);
         if (digit < 0) {
-            return set_whole_class(out, DP_CLASS_EMAIL);
+            return false;
         }
         alias[strlen(DP_TOPIC_GUID_PREFIX) + i] = "0123456789abcdef"[digit];
     }
@@ -156,27 +158,50 @@ static bool sogo_dav(dp_class c, dp_span name, dp_folder_topic *out)
     return set_folder(out, c, name);
 }
 
+typedef enum told { TOLD_NOTHING, TOLD_TOPIC, TOLD_NOBODYS } told;
+
+static told told_if(bool is_topic)
+{
+    return is_topic ? TOLD_TOPIC : TOLD_NOBODYS;
+}
+
 /* Ids of SOGo say what they are (eas-protocol 5.3). */
-static bool topic_of_sogo_id(dp_span id, dp_folder_topic *out)
+static told topic_of_sogo_id(dp_span id, dp_folder_topic *out)
 {
     unsigned char buf[DP_COLLECTION_ID_MAX];
     if (id.n > sizeof(buf)) {
-        return false;
+        return TOLD_NOTHING;
     }
     dp_span rest = unescape(id, buf);
     if (take_prefix(&rest, "mail/")) {
-        return sogo_mail(rest, out);
+        return told_if(sogo_mail(rest, out));
     }
     if (take_prefix(&rest, "vevent/")) {
-        return sogo_dav(DP_CLASS_CALENDAR, rest, out);
+        return told_if(sogo_dav(DP_CLASS_CALENDAR, rest, out));
     }
     if (take_prefix(&rest, "vtodo/")) {
-        return sogo_dav(DP_CLASS_TASKS, rest, out);
+        return told_if(sogo_dav(DP_CLASS_TASKS, rest, out));
     }
     if (take_prefix(&rest, "vcard/")) {
-        return sogo_dav(DP_CLASS_CONTACTS, rest, out);
+        return told_if(sogo_dav(DP_CLASS_CONTACTS, rest, out));
     }
-    return false;
+    return TOLD_NOTHING;
+}
+
+/* Z-Push puts a letter in front of five hex digits (eas-protocol 5.4):
+ * configured, shared, global and impersonated folders are not the user's own,
+ * and may be called like one that is. */
+static bool is_zpush_foreign(dp_span id)
+{
+    if (id.n != 6 || !memchr("CSGI", id.p[0], 4)) {
+        return false;
+    }
+    for (size_t i = 1; i < id.n; i++) {
+        if (hex_digit(id.p[i]) < 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* One component of a path. A `.` would be taken for a separator where the
@@ -220,28 +245,35 @@ static bool put_in_front(path_buf *path, dp_span name)
     return true;
 }
 
-/* The path of DisplayNames up to the root. @return false when there is none
- * that can be believed: then the class topic stands for the folder. */
-static bool path_of(dp_store_use *u, const dp_who *who,
-                    const dp_folder_record *leaf, path_buf *path)
+typedef enum path_end {
+    PATH_WHOLE,
+    PATH_INBOX, /* it ends at the Inbox: the user's own, under some name */
+    PATH_NONE   /* none that can be believed: whose folder, nobody knows */
+} path_end;
+
+/* The path of DisplayNames up to the root. */
+static path_end path_of(dp_store_use *u, const dp_who *who,
+                        const dp_folder_record *leaf, path_buf *path)
 {
     dp_folder_record r = *leaf;
     path->at = sizeof(path->bytes);
     for (int level = 0; level < LEVELS_MAX; level++) {
         if (!put_in_front(path, r.name)) {
-            return false;
+            return PATH_NONE;
         }
         if (dp_span_is(r.parent, DP_SPAN_LIT("0"))) {
             /* At the top a second `INBOX` is no path of its own. */
-            return !is_inbox(r.name);
+            return is_inbox(r.name) ? PATH_INBOX : PATH_WHOLE;
         }
         if (!dp_folder_record_read(u, who, r.parent, &r)
-            || class_of_type(r.fixed.type) != DP_CLASS_EMAIL
-            || r.fixed.type == TYPE_INBOX) {
-            return false;
+            || class_of_type(r.fixed.type) != DP_CLASS_EMAIL) {
+            return PATH_NONE;
+        }
+        if (r.fixed.type == TYPE_INBOX) {
+            return PATH_INBOX;
         }
     }
-    return false;
+    return PATH_NONE;
 }
 
 static bool topic_of_record(dp_store_use *u, const dp_who *who,
@@ -261,8 +293,10 @@ static bool topic_of_record(dp_store_use *u, const dp_who *who,
         return set_folder(out, c, DP_SPAN_LIT("INBOX"));
     }
     /* A DAV folder's DisplayName is not its name in the URL. */
-    if (c != DP_CLASS_EMAIL || !path_of(u, who, r, &path)) {
-        return set_whole_class(out, c);
+    path_end end = c == DP_CLASS_EMAIL ? path_of(u, who, r, &path)
+                                       : PATH_INBOX;
+    if (end != PATH_WHOLE) {
+        return end == PATH_INBOX && set_whole_class(out, c);
     }
     return set_folder(out, c, dp_span_of(path.bytes + path.at,
                                          sizeof(path.bytes) - path.at));
@@ -281,10 +315,11 @@ bool dp_folder_map_topic(dp_store *s, dp_store_txn *t, const dp_who *who,
     if (class_hint == DP_CLASS_HIERARCHY) { /* no class of a collection */
         class_hint = DP_CLASS_UNKNOWN;
     }
-    if (topic_of_sogo_id(id, out)) {
-        return true;
+    told by_id = topic_of_sogo_id(id, out);
+    if (by_id != TOLD_NOTHING) {
+        return by_id == TOLD_TOPIC;
     }
-    if (dp_span_is(id, DP_SPAN_LIT("RI"))) {
+    if (dp_span_is(id, DP_SPAN_LIT("RI")) || is_zpush_foreign(id)) {
         return false;
     }
     if (dp_store_enter(&u, s, t, false) == APR_SUCCESS) {

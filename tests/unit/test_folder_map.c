@@ -30,10 +30,10 @@ static void sogos_ids_say_what_they_are(void **state)
          "Email /guid/a139c21dfa82036bd80c000083ecc375"},
         {"mail/a139c21dfa82036bd80c000083ecc375",
          "Email /guid/a139c21dfa82036bd80c000083ecc375"},
-        {"mail%2Fshared%2Fbob", "Email *"},
-        {"mail%2F", "Email *"},
-        {"mail%2Fz139c21dfa82036bd80c000083ecc375", "Email *"},
-        {"mail%2F..%2F..%2Fetc%2Fpasswdpasswdpass", "Email *"},
+        {"mail%2Fshared%2Fbob", "none"},
+        {"mail%2F", "none"},
+        {"mail%2Fz139c21dfa82036bd80c000083ecc375", "none"},
+        {"mail%2F..%2F..%2Fetc%2Fpasswdpasswdpass", "none"},
         {"vevent%2Fpersonal", "Calendar *"},
         {"vevent/personal", "Calendar *"},
         {"vtodo%2Fpersonal", "Tasks *"},
@@ -117,23 +117,23 @@ static void nobody_can_know_outbox_recipients_and_type_18(void **state)
     assert_string_equal(lab_map(l, "RI", DP_CLASS_CONTACTS), "none");
 }
 
-static void names_that_could_lead_elsewhere_fall_to_the_class(void **state)
+static void names_that_could_lead_elsewhere_are_blind(void **state)
 {
     lab *l = *state;
     static const char *const names[] = {
         "",      ".",      "..",     "a/b",  "../../etc",   "a.b",
         "a\x01", "a\nb",   "a\x7f",  "*",    "/guid/x",     ".hidden",
-        "INBOX", "inbox",  "a\tb"};
+        "a\tb"};
     know(l);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         set(l, "x", "0", names[i], 12);
-        assert_string_equal(lab_map(l, "x", 0), "Email *");
+        assert_string_equal(lab_map(l, "x", 0), "none");
         set(l, "y", "x", "fine", 12); /* … and so does what is below */
-        assert_string_equal(lab_map(l, "y", 0), "Email *");
+        assert_string_equal(lab_map(l, "y", 0), "none");
     }
     dp_folder_map_set(l->store, NULL, &l->who, S("x"), S("0"),
                       dp_span_of("a\0b", 3), 12);
-    assert_string_equal(lab_map(l, "x", 0), "Email *");
+    assert_string_equal(lab_map(l, "x", 0), "none");
 }
 
 static void what_is_below_the_inbox_is_ambiguous(void **state)
@@ -145,9 +145,38 @@ static void what_is_below_the_inbox_is_ambiguous(void **state)
     set(l, "y", "x", "2026", 12);
     assert_string_equal(lab_map(l, "x", 0), "Email *");
     assert_string_equal(lab_map(l, "y", 0), "Email *");
+    set(l, "z", "0", "inbox", 12);
+    assert_string_equal(lab_map(l, "z", 0), "Email *");
 }
 
-static void rings_and_gaps_and_depths_end_at_the_class(void **state)
+/* The class topic is vouched for by the user's own mailboxes. */
+static void other_peoples_folders_never_get_the_class_topic(void **state)
+{
+    lab *l = *state;
+    static const char *const foreign[] = {"S1a2b3", "C1A2B3", "G00000",
+                                          "Ifffff"};
+    static const char *const own[] = {"U1a2b3", "F12345678", "C12345678",
+                                      "S1a2b", "Szzzzz"};
+    for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
+        assert_string_equal(lab_map(l, foreign[i], DP_CLASS_EMAIL), "none");
+    }
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        assert_string_equal(lab_map(l, own[i], DP_CLASS_EMAIL), "Email *");
+    }
+    know(l);
+    set(l, "S1a2b3", "0", "Projects", 12); /* called like one of his own */
+    assert_string_equal(lab_map(l, "S1a2b3", DP_CLASS_EMAIL), "none");
+    set(l, "s", "0", "shared", 12);
+    set(l, "b", "s", "bob@example.com", 12);
+    set(l, "p", "b", "Projects", 12);
+    assert_string_equal(lab_map(l, "s", DP_CLASS_EMAIL), "Email shared");
+    assert_string_equal(lab_map(l, "p", DP_CLASS_EMAIL), "none");
+    set(l, "mail%2Fshared%2Fbob", "0", "Projects", 12);
+    assert_string_equal(lab_map(l, "mail%2Fshared%2Fbob", DP_CLASS_EMAIL),
+                        "none");
+}
+
+static void rings_and_gaps_and_depths_are_blind(void **state)
 {
     lab *l = *state;
     char id[16], parent[16];
@@ -159,18 +188,18 @@ static void rings_and_gaps_and_depths_end_at_the_class(void **state)
     set(l, "none", "", "child", 12);
     set(l, "cal", "0", "Calendar", 8);
     set(l, "odd", "cal", "below a calendar", 12);
-    assert_string_equal(lab_map(l, "a", 0), "Email *");
-    assert_string_equal(lab_map(l, "self", 0), "Email *");
-    assert_string_equal(lab_map(l, "orphan", 0), "Email *");
-    assert_string_equal(lab_map(l, "none", 0), "Email *");
-    assert_string_equal(lab_map(l, "odd", 0), "Email *");
+    assert_string_equal(lab_map(l, "a", 0), "none");
+    assert_string_equal(lab_map(l, "self", 0), "none");
+    assert_string_equal(lab_map(l, "orphan", 0), "none");
+    assert_string_equal(lab_map(l, "none", 0), "none");
+    assert_string_equal(lab_map(l, "odd", 0), "none");
     for (int i = 0; i < 40; i++) {
         snprintf(id, sizeof(id), "d%d", i);
         snprintf(parent, sizeof(parent), i ? "d%d" : "0", i - 1);
         set(l, id, parent, "n", 12);
     }
     assert_string_equal(lab_map(l, "d2", 0), "Email n/n/n");
-    assert_string_equal(lab_map(l, "d39", 0), "Email *");
+    assert_string_equal(lab_map(l, "d39", 0), "none");
 }
 
 static void a_path_is_never_too_long(void **state)
@@ -183,7 +212,7 @@ static void a_path_is_never_too_long(void **state)
     set(l, "a", "0", name, 12);
     set(l, "b", "a", name, 12);
     assert_int_equal(strlen(lab_map(l, "a", 0)), 6 + 600);
-    assert_string_equal(lab_map(l, "b", 0), "Email *");
+    assert_string_equal(lab_map(l, "b", 0), "none");
     memset(name, 'n', sizeof(name));
     name[DP_TOPIC_FOLDER_MAX] = 0;
     set(l, "c", "0", name, 12);
@@ -191,7 +220,7 @@ static void a_path_is_never_too_long(void **state)
     name[DP_TOPIC_FOLDER_MAX] = 'n';
     name[DP_TOPIC_FOLDER_MAX + 1] = 0;
     set(l, "d", "0", name, 12);
-    assert_string_equal(lab_map(l, "d", 0), "Email *");
+    assert_string_equal(lab_map(l, "d", 0), "none");
 }
 
 static void folders_come_and_go(void **state)
@@ -270,9 +299,10 @@ int main(void)
         LAB_BOTH(an_unknown_map_falls_to_the_class),
         LAB_BOTH(types_and_names_make_paths),
         LAB_RAM(nobody_can_know_outbox_recipients_and_type_18),
-        LAB_RAM(names_that_could_lead_elsewhere_fall_to_the_class),
+        LAB_RAM(names_that_could_lead_elsewhere_are_blind),
         LAB_RAM(what_is_below_the_inbox_is_ambiguous),
-        LAB_BOTH(rings_and_gaps_and_depths_end_at_the_class),
+        LAB_BOTH(other_peoples_folders_never_get_the_class_topic),
+        LAB_BOTH(rings_and_gaps_and_depths_are_blind),
         LAB_RAM(a_path_is_never_too_long),
         LAB_BOTH(folders_come_and_go),
         LAB_BOTH(what_one_response_taught_can_be_unlearnt),
