@@ -39,11 +39,11 @@ class Device:
     """directpush-device as a process; its events, with the time that each was
     read (monotonic, the clock of the delivery)."""
 
-    def __init__(self, site, password):
+    def __init__(self, site, password, user=USER):
         self.errors = os.path.join(site.where, "phone.log")
         with open(self.errors, "w") as errors:
             self.popen = subprocess.Popen(
-                self.command(site) + ["--json"], stdin=subprocess.DEVNULL,
+                self.command(site, user) + ["--json"], stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=errors, text=True,
                 env=dict(os.environ, DIRECTPUSH_PASSWORD=password),
                 start_new_session=True)
@@ -53,9 +53,9 @@ class Device:
         threading.Thread(target=self._read, daemon=True).start()
 
     @staticmethod
-    def command(site):
+    def command(site, user=USER):
         return [built("directpush-device"), "--ca", site.certificate.cert,
-                "https://localhost:%d" % site.httpd.tls_port, USER]
+                "https://localhost:%d" % site.httpd.tls_port, user]
 
     def _read(self):
         for line in self.popen.stdout:
@@ -310,4 +310,5 @@ def main():
     return status
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
