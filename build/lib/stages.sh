@@ -98,7 +98,7 @@ stage_e2e ()
 # shellcheck disable=SC2016 # $(...) is make's
 cpp_flags ()
 {
-    make_value "$build" '$(DEFS) $(AM_CPPFLAGS) $(HTTPD_CFLAGS) $(LMDB_CFLAGS) $(OPENSSL_CFLAGS) $(CONFUSE_CFLAGS)'
+    make_value "$build" '$(DEFS) $(AM_CPPFLAGS) $(HTTPD_CFLAGS) $(LMDB_CFLAGS) $(OPENSSL_CFLAGS) $(CONFUSE_CFLAGS) $(CURL_CFLAGS) $(XML_CFLAGS)'
 }
 
 our_sources () { find "$repo/mod_directpush" -name '*.c' | sort; }

@@ -101,7 +101,8 @@ static void advise(server_rec *s, apr_pool_t *p, double factor, int threads,
 /* mod_http2's own default is one and a half times the MPM's threads. */
 static int h2_workers(int threads)
 {
-    return (int)setting("H2MaxWorkers", threads * 3 / 2);
+    int usual = threads * 3 / 2;
+    return (int)setting("H2MaxWorkers", usual);
 }
 
 static bool offers_h2(server_rec *s)

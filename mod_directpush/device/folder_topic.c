@@ -193,7 +193,8 @@ static told topic_of_sogo_id(dp_span id, dp_folder_topic *out)
  * and may be called like one that is. */
 static bool is_zpush_foreign(dp_span id)
 {
-    if (id.n != 6 || !memchr("CSGI", id.p[0], 4)) {
+    static const char foreign[] = {'C', 'S', 'G', 'I'};
+    if (id.n != 6 || !memchr(foreign, id.p[0], sizeof(foreign))) {
         return false;
     }
     for (size_t i = 1; i < id.n; i++) {

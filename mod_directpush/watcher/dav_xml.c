@@ -299,10 +299,12 @@ bool dp_dav_name_of(const char *href, char *out, size_t cap)
     for (; at < end; at++) {
         char c = *at;
         if (c == '%') {
-            if (end - at < 3 || hex(at[1]) < 0 || hex(at[2]) < 0) {
+            int high = end - at < 3 ? -1 : hex(at[1]);
+            int low = high < 0 ? -1 : hex(at[2]);
+            if (low < 0) {
                 return false;
             }
-            c = (char)(hex(at[1]) << 4 | hex(at[2]));
+            c = (char)(high * 16 + low);
             at += 2;
         }
         if (c == '\0' || c == '/' || n + 1 >= cap) {

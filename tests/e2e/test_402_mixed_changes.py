@@ -5,8 +5,6 @@ import collections
 import random
 import time
 
-import pytest
-
 from dp.process import wait_until
 from dp.stack.dav import DavClient
 from dp.stack.site import mail
