@@ -7,6 +7,7 @@ import pytest
 
 from dp import wbxml
 from dp.phone import PendingPing
+from dp.process import wait_until
 from dp.wire import Pending
 
 
@@ -167,7 +168,10 @@ def test_a_response_that_waits_in_a_full_socket_is_not_delivered(make_site):
 def test_a_sync_with_the_previous_key_withdraws_the_mark(site):
     """The response arrived in full, and the phone lost it all the same."""
     phone = site.in_step()
+    before = site.watcher.status()["published_new"]
     site.mails().deliver("one")
+    wait_until(lambda: site.watcher.status()["published_new"] > before,
+               "the watcher has seen it: the Sync covers it")
     phone.sync("INBOX", apply=False)
     ping = phone.start_ping(["INBOX"], 600)
     ping.is_answered(0.3)
