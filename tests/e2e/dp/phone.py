@@ -99,8 +99,10 @@ class Phone:
     def __init__(self, endpoint, user="alice", password="secret",
                  device_id=None, device_type="SmartPhone", version="14.1",
                  query="plain", user_param=None, path=PATH,
-                 agent="dp-phone/1.0", extra_headers=()):
+                 agent="dp-phone/1.0", extra_headers=(), keep_alive=True):
         """@param query  "plain" or "base64"
+        @param keep_alive  False: a new connection for each request, for a
+                           server that closes after its answer without a word
         @param user_param  the User of the query; None: the login's name"""
         self.endpoint = endpoint
         self.user, self.password = user, password
@@ -112,6 +114,7 @@ class Phone:
         self.path = path
         self.agent = agent
         self.extra_headers = list(extra_headers)
+        self.keep_alive = keep_alive
         self.policy_key = None
         self.wire = None
         self.wires = []  # all there were
@@ -136,7 +139,8 @@ class Phone:
         """The connection in use, a new one if that has ended or will."""
         if self.wire is not None:
             self.wire.pump(0)
-        if (self.wire is None or not self.wire.is_open or self.wire.is_ended
+        if (self.wire is None or not self.keep_alive
+                or not self.wire.is_open or self.wire.is_ended
                 or self.wire.said_close):
             self.connect()
         return self.wire

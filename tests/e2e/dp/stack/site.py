@@ -114,6 +114,7 @@ class StackSite(Site):
         if direct:
             phone.endpoint = type(phone.endpoint)(self.sogo.port)
             phone.path = "/SOGo" + EAS
+            phone.keep_alive = False  # sogod closes after each answer
         return phone
 
     def deliver(self, user, subject=None, mailbox="INBOX", **kw):
