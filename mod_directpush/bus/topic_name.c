@@ -45,19 +45,36 @@ static bool is_sane_component(dp_span c)
            && !dp_span_is(c, DP_SPAN_LIT(".."));
 }
 
-static bool is_guid_alias(dp_span folder)
+static dp_span after(dp_span s, dp_span prefix)
 {
-    dp_span prefix = DP_SPAN_LIT(DP_TOPIC_GUID_PREFIX);
-    if (folder.n != prefix.n + 32 || memcmp(folder.p, prefix.p, prefix.n)) {
-        return false;
+    if (s.n < prefix.n || memcmp(s.p, prefix.p, prefix.n) != 0) {
+        return dp_span_of(NULL, 0);
     }
-    for (size_t i = prefix.n; i < folder.n; i++) {
-        unsigned char c = folder.p[i];
+    return dp_span_of(s.p + prefix.n, s.n - prefix.n);
+}
+
+dp_span dp_topic_listed(dp_span folder)
+{
+    return after(folder, DP_SPAN_LIT(DP_TOPIC_LISTED_PREFIX));
+}
+
+dp_span dp_topic_guid(dp_span folder)
+{
+    /* the slash before `guid` is the prefix's last */
+    dp_span rest = dp_topic_listed(folder);
+    dp_span guid = after(
+        rest.n ? dp_span_of(rest.p - 1, rest.n + 1) : folder,
+        DP_SPAN_LIT(DP_TOPIC_GUID_PREFIX));
+    if (guid.n != DP_TOPIC_GUID_HEX) {
+        return dp_span_of(NULL, 0);
+    }
+    for (size_t i = 0; i < guid.n; i++) {
+        unsigned char c = guid.p[i];
         if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f')) {
-            return false;
+            return dp_span_of(NULL, 0);
         }
     }
-    return true;
+    return guid;
 }
 
 bool dp_topic_folder_is_sane(dp_span folder)
@@ -66,8 +83,12 @@ bool dp_topic_folder_is_sane(dp_span folder)
         || has_control_byte(folder)) {
         return false;
     }
-    if (is_guid_alias(folder)) {
+    if (dp_topic_guid(folder).n) {
         return true;
+    }
+    dp_span listed = dp_topic_listed(folder);
+    if (listed.n) {
+        folder = listed;
     }
     const unsigned char *end = folder.p + folder.n;
     for (const unsigned char *at = folder.p;;) {

@@ -5,6 +5,11 @@
  * class, or an alias that begins with `/`, which no path does:
  * `/guid/<32 lower-case hex>` is the mailbox with that GUID, wherever it is.
  * Class `Hierarchy` has the one folder `*`: the list of folders itself.
+ *
+ * `/listed/guid/<hex>` may be anybody's mailbox, `/listed/NAME` is the user's
+ * collection NAME and may be somebody else's: the backend has listed it to the
+ * device that asks. Only who has seen that list puts this prefix in front; an
+ * id alone, which a phone can make up, tells nothing of other users' folders.
  */
 #ifndef TOPIC_NAME_H
 #define TOPIC_NAME_H
@@ -28,6 +33,8 @@ typedef enum dp_class {
 
 #define DP_TOPIC_WHOLE_CLASS "*"
 #define DP_TOPIC_GUID_PREFIX "/guid/"
+#define DP_TOPIC_LISTED_PREFIX "/listed/"
+#define DP_TOPIC_GUID_HEX    32
 #define DP_TOPIC_USER_MAX    320  /* bytes; RFC 5321 addresses fit */
 #define DP_TOPIC_FOLDER_MAX  1024 /* bytes */
 
@@ -45,6 +52,13 @@ dp_hash dp_topic_key(const uint8_t *hash_key, dp_span user, dp_class c,
  *  lower case), `arg` 0 for all devices, else the device's, never 0. */
 dp_hash dp_forget_user_key(const uint8_t *hash_key, dp_span user);
 uint64_t dp_forget_device_key(const uint8_t *hash_key, dp_span device);
+
+/** The GUID of an alias, `/listed` or not: DP_TOPIC_GUID_HEX bytes; an empty
+ *  span when it is none. */
+dp_span dp_topic_guid(dp_span folder);
+
+/** What follows `/listed/`; an empty span when it does not begin so. */
+dp_span dp_topic_listed(dp_span folder);
 
 /**
  * May this be a folder of a topic? Refuses what could climb or break a line:

@@ -2,7 +2,8 @@
  *
  * Order of knowledge (design.md 6.2, eas-protocol 5.3 to 5.6): SOGo's ids say
  * it themselves (`mail/<32 hex>` → /guid/…, `vevent/x`, `vtodo/x`, `vcard/x`;
- * `personal` may be merged folders, so the class topic); else Type and the
+ * `personal` may be merged folders, so the class topic), with /listed in front
+ * when the map has them as somebody else's; else Type and the
  * path of DisplayNames up to the root; else, with the class known from the
  * Ping or Sync, the class topic; else nothing: blind.
  */
@@ -58,7 +59,7 @@ typedef struct dp_folder_topic {
  * Mail folders that stand below the Inbox get the class topic: whether they
  * are `INBOX/name` or `name` is the backend's namespace (eas-protocol 5.5.4).
  * The class topic is vouched for by the user's own mailboxes, so what may be
- * somebody else's must not get it: names of SOGo's shared folders, ids of
+ * somebody else's must not get it: names in SOGo's ids, ids of
  * Z-Push that say "shared", and paths that can't be believed (a `.` in a
  * name, as in shared/bob@example.com/Projects) are blind. A path need not
  * exist as such: the watcher says `no` to it then, and it is blind too.

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bus/subscribed_name.h"
 #include "device/folder_record.h"
 #include "device/store_use.h"
 #include "wire/eas_ping.h"
@@ -129,13 +130,13 @@ static bool take_prefix(dp_span *s, const char *prefix)
     return true;
 }
 
-/* SOGo's `mail/…`: a GUID of 32 hex digits. A name instead is a folder of
- * another namespace, so other people's: the user's own mailboxes say nothing
- * of it. */
+/* SOGo's `mail/…`: a GUID of 32 hex digits. A name instead is no mailbox:
+ * something that has folders below it, other people's perhaps. */
 static bool sogo_mail(dp_span rest, dp_folder_topic *out)
 {
-    char alias[sizeof(DP_TOPIC_GUID_PREFIX) + 32] = DP_TOPIC_GUID_PREFIX;
-    if (rest.n != 32) {
+    char alias[sizeof(DP_TOPIC_GUID_PREFIX) + DP_TOPIC_GUID_HEX] =
+        DP_TOPIC_GUID_PREFIX;
+    if (rest.n != DP_TOPIC_GUID_HEX) {
         return false;
     }
     for (size_t i = 0; i < rest.n; i++) {
@@ -186,6 +187,66 @@ static told topic_of_sogo_id(dp_span id, dp_folder_topic *out)
         return told_if(sogo_dav(DP_CLASS_CONTACTS, rest, out));
     }
     return TOLD_NOTHING;
+}
+
+/* Does the backend list this folder to this device below one that is no
+ * mailbox, as SOGo does with all that is shared or public? */
+static bool is_below_a_name(dp_store_use *u, const dp_who *who,
+                            dp_folder_record r)
+{
+    for (int level = 0; level < LEVELS_MAX; level++) {
+        dp_folder_topic parent;
+        if (topic_of_sogo_id(r.parent, &parent) == TOLD_NOBODYS) {
+            return true;
+        }
+        if (!dp_folder_record_read(u, who, r.parent, &r)) {
+            return false;
+        }
+    }
+    return false;
+}
+
+/* SOGo's ids say who owns a collection to which somebody has subscribed. */
+static bool may_be_subscribed(const dp_folder_topic *t)
+{
+    unsigned char buf[DP_TOPIC_FOLDER_MAX];
+    dp_span owner, name;
+    return dp_subscribed_split(dp_span_of(t->folder, t->folder_n), buf,
+                               &owner, &name);
+}
+
+static void mark_listed(dp_folder_topic *t)
+{
+    const size_t n = sizeof(DP_TOPIC_LISTED_PREFIX) - 1;
+    const size_t skip = t->folder[0] == '/'; /* an alias begins with one */
+    if (n + t->folder_n - skip <= DP_TOPIC_FOLDER_MAX) {
+        memmove(t->folder + n, t->folder + skip, t->folder_n - skip + 1);
+        memcpy(t->folder, DP_TOPIC_LISTED_PREFIX, n);
+        t->folder_n += n - skip;
+    }
+}
+
+/* A topic that an id of SOGo says, and the backend has listed to this very
+ * device as somebody else's. A phone can make ids up: what is not in its list
+ * stays with the user's own mailboxes and home. */
+static void see_whether_listed(dp_store *s, dp_store_txn *t,
+                               const dp_who *who, dp_span id,
+                               dp_folder_topic *topic)
+{
+    dp_store_use u;
+    dp_hier_state hier;
+    dp_folder_record r;
+    bool is_mail = topic->class_id == DP_CLASS_EMAIL;
+    if ((!is_mail && !may_be_subscribed(topic))
+        || dp_store_enter(&u, s, t, false) != APR_SUCCESS) {
+        return;
+    }
+    if (dp_hier_state_get(s, u.txn, who, &hier) && hier.is_map_known
+        && dp_folder_record_read(&u, who, id, &r)
+        && (!is_mail || is_below_a_name(&u, who, r))) {
+        mark_listed(topic);
+    }
+    dp_store_leave(&u, APR_SUCCESS);
 }
 
 /* Z-Push puts a letter in front of five hex digits (eas-protocol 5.4):
@@ -317,6 +378,9 @@ bool dp_folder_map_topic(dp_store *s, dp_store_txn *t, const dp_who *who,
         class_hint = DP_CLASS_UNKNOWN;
     }
     told by_id = topic_of_sogo_id(id, out);
+    if (by_id == TOLD_TOPIC) {
+        see_whether_listed(s, t, who, id, out);
+    }
     if (by_id != TOLD_NOTHING) {
         return by_id == TOLD_TOPIC;
     }

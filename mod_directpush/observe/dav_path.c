@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "bus/subscribed_name.h"
+
 /* Deeper than any layout; more is not read. */
 #define SEGMENTS_MAX 32
 
@@ -129,48 +131,15 @@ bool dp_dav_is_same_user(dp_span a, dp_span b)
     return is_same_text(a, b) || (!is_whole && is_same_text(la, lb));
 }
 
-/* What SOGo writes for a character of a login that an identifier lacks. */
-static const struct {
-    const char *code;
-    unsigned char c;
-} codes[] = {{"_U_", '_'},   {"_D_", '.'},   {"_A_", '@'},   {"_P_", '+'},
-             {"_H_", '#'},   {"_S_", '*'},   {"_C_", ':'},   {"_CO_", ','},
-             {"_SP_", ' '},  {"_SQ_", '\''}, {"_AM_", '&'},  {"_DS_", '$'}};
-
-/* The code that `s` begins with. @return its length, 0: none */
-static size_t code_at(dp_span s, unsigned char *out)
-{
-    for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
-        size_t n = strlen(codes[i].code);
-        if (s.n > n && !memcmp(s.p, codes[i].code, n)) {
-            *out = codes[i].c;
-            return n;
-        }
-    }
-    return 0;
-}
-
 /* `OWNER_NAME`: a folder that its owner calls NAME. The owner is written to
  * `buf`, of name.n bytes. */
 static void split_subscribed(dp_span name, unsigned char *buf,
                              dp_dav_place *out)
 {
-    size_t n = 0, step;
-    for (size_t i = 0; i < name.n; i += step) {
-        step = 1;
-        buf[n] = name.p[i];
-        if (name.p[i] == '_') {
-            step = code_at(dp_span_of(name.p + i, name.n - i), &buf[n]);
-            if (!step) {
-                if (n && i + 1 < name.n) {
-                    out->owner = dp_span_of(buf, n);
-                    out->owner_folder =
-                        dp_span_of(name.p + i + 1, name.n - i - 1);
-                }
-                return;
-            }
-        }
-        n++;
+    dp_span owner, folder;
+    if (dp_subscribed_split(name, buf, &owner, &folder)) {
+        out->owner = owner;
+        out->owner_folder = folder;
     }
 }
 

@@ -21,7 +21,8 @@ static size_t problem_cap;
 static const char words[] =
     "runtime_dir, state_dir, group, default_domain, topics, journal, "
     "user_topics, connections, log_level, maildir or dav";
-static const char maildir_words[] = "path, poll_interval, network or watch";
+static const char maildir_words[] = 
+    "path, public, shared_dict, poll_interval, network or watch";
 
 /* libconfuse's own messages say what is wrong, not what would be right. */
 static const char *expected_instead(const cfg_t *cfg, const char *text)
@@ -92,6 +93,19 @@ static int expect_template(cfg_t *cfg, cfg_opt_t *opt)
     if (why) {
         cfg_error(cfg, "%s = \"%s\": expected %s", cfg_opt_name(opt),
                   value ? value : "", why);
+        return -1;
+    }
+    return 0;
+}
+
+static int expect_public(cfg_t *cfg, cfg_opt_t *opt)
+{
+    const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+    if (!value || value[0] != '/' || strpbrk(value, "%") || !value[1]
+        || strstr(value, "/../") || strstr(value, "/./")) {
+        cfg_error(cfg,
+                  "%s = \"%s\": expected an absolute path without %%, . and ..",
+                  cfg_opt_name(opt), value ? value : "");
         return -1;
     }
     return 0;
@@ -173,6 +187,8 @@ static void set_checks(cfg_t *cfg)
     cfg_set_validate_func(cfg, "connections", expect_positive);
     cfg_set_validate_func(cfg, "log_level", expect_level);
     cfg_set_validate_func(cfg, "maildir|path", expect_template);
+    cfg_set_validate_func(cfg, "maildir|public", expect_public);
+    cfg_set_validate_func(cfg, "maildir|shared_dict", expect_absolute);
     cfg_set_validate_func(cfg, "maildir|poll_interval", expect_positive);
     cfg_set_validate_func(cfg, "maildir|network", expect_network);
     cfg_set_validate_func(cfg, "maildir|watch", expect_watch);
@@ -207,6 +223,8 @@ static void take_maildir(dp_conf *conf, cfg_t *cfg)
     dp_conf_maildir *m = &conf->maildir;
     m->is_on = true;
     m->path = copy_of(cfg_getstr(cfg, "path"));
+    m->public = copy_of(cfg_getstr(cfg, "public"));
+    m->shared_dict = copy_of(cfg_getstr(cfg, "shared_dict"));
     m->poll_us = cfg_getint(cfg, "poll_interval") * DP_SECOND_US;
     m->network = strcmp(cfg_getstr(cfg, "network"), "poll") == 0
                      ? DP_CONF_NETWORK_POLL
@@ -296,6 +314,8 @@ dp_conf *dp_conf_read(const char *file, char *problem, size_t cap)
 {
     cfg_opt_t maildir[] = {
         CFG_STR("path", NULL, CFGF_NONE),
+        CFG_STR("public", NULL, CFGF_NONE),
+        CFG_STR("shared_dict", NULL, CFGF_NONE),
         CFG_INT("poll_interval", 60, CFGF_NONE),
         CFG_STR("network", "poll", CFGF_NONE),
         CFG_STR("watch", "inotify", CFGF_NONE),
@@ -351,6 +371,8 @@ void dp_conf_free(dp_conf **pconf)
         free(conf->group);
         free(conf->default_domain);
         free(conf->maildir.path);
+        free(conf->maildir.public);
+        free(conf->maildir.shared_dict);
         dp_conf_dav_clear(&conf->dav);
         free(conf);
         *pconf = NULL;

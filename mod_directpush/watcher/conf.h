@@ -28,6 +28,8 @@ typedef enum dp_conf_network {
 typedef struct dp_conf_maildir {
     bool is_on;
     char *path;    /* template: %u %n %d %% */
+    char *public;  /* the Maildir of all, or NULL */
+    char *shared_dict; /* file of Dovecot's acl_shared_dict, or NULL */
     dp_time_us poll_us;
     dp_conf_network network;
     bool is_polled; /* never trust inotify, whatever the file system */

@@ -115,7 +115,8 @@ struct dp_maildir {
     dp_loop *loop;
     dp_emit *emit;
     const uint8_t *hash_key;
-    dp_conf_maildir conf;
+    dp_conf_maildir conf; /* a copy of our own */
+    char *default_domain; /* or NULL */
     dp_notify *notify; /* NULL: the kernel gave none; all is polled */
     dp_loop_fd notify_fd;
     dp_map boxes;
@@ -125,7 +126,7 @@ struct dp_maildir {
     uint64_t scans_n, messages_scanned, polled_n;
     char answer[512]; /* the last `no` */
     dp_log_cause limit_trouble, unreadable_trouble, network_trouble;
-    dp_log_cause absent_news;
+    dp_log_cause absent_news, shared_trouble;
 };
 
 /* --- maildir_box.c */
@@ -134,8 +135,8 @@ dp_box *dp_box_get(dp_maildir *s, const char *user);
 dp_box *dp_box_find(const dp_maildir *s, const char *user);
 void dp_box_free(dp_box *box);
 
-/** Another template: its path, without placing it. */
-void dp_box_set_path(dp_box *box, const char *template_text);
+/** Another configuration: its path, without placing it. */
+void dp_box_set_path(dp_box *box);
 
 /** Place it (again). What was vouched for is not until it is looked at. */
 void dp_box_place(dp_box *box);
@@ -237,6 +238,18 @@ void dp_folder_sample(dp_folder *f);
 bool dp_folder_scan(dp_folder *f);
 void dp_folder_scan_stop(dp_folder *f);
 
+/* --- maildir_shared.c */
+
+/* Who owns the public mailboxes: nobody can have that name. */
+#define DP_MAILDIR_PUBLIC "/public"
+
+bool dp_maildir_resolve(struct dp_source *source, const char *user, dp_class c,
+                        dp_span alias, dp_resolved *out);
+
+/** Where a user's Maildir is, or the public one. @return NULL, or why not */
+const char *dp_maildir_place_of(const dp_maildir *s, const char *user,
+                                dp_maildir_path *out);
+
 /* --- maildir_explain.c */
 
 bool dp_maildir_explain(struct dp_source *source, const char *user, dp_class c,
@@ -254,7 +267,7 @@ int dp_maildir_subscribe(dp_maildir *s, dp_notify_sub *sub, int fd,
 void dp_maildir_unsubscribe(dp_maildir *s, dp_notify_sub *sub);
 
 dp_source *dp_maildir_new(dp_loop *loop, dp_emit *emit,
-                          const uint8_t *hash_key, const dp_conf_maildir *conf);
+                          const uint8_t *hash_key, const struct dp_conf *conf);
 
 #define DP_OWNER(node, type, member)                                           \
     ((type *)(void *)((char *)(node)-offsetof(type, member)))

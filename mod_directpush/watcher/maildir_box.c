@@ -375,11 +375,12 @@ void dp_box_fill_hierarchy(const dp_box *box, dp_cursor *out)
 
 /* --- life */
 
-void dp_box_set_path(dp_box *box, const char *template_text)
+void dp_box_set_path(dp_box *box)
 {
     dp_maildir_path path;
-    /* who had a path has one under any sane template, but for %d */
-    if (!dp_maildir_path_of(&path, template_text, dp_span_str(box->user))) {
+    /* who had a path has one under any sane template, but for %d; and while
+     * there is no public one any more, that of before stands for it */
+    if (!dp_maildir_place_of(box->source, box->user, &path)) {
         dp_box_drop_steps(box);
         box->path = path;
         dp_box_make_steps(box);
@@ -406,8 +407,7 @@ dp_box *dp_box_get(dp_maildir *s, const char *user)
     }
     box = calloc(1, sizeof(*box));
     DP_ASSERT(box);
-    const char *why = dp_maildir_path_of(&box->path, s->conf.path,
-                                         dp_span_str(user));
+    const char *why = dp_maildir_place_of(s, user, &box->path);
     if (why) {
         snprintf(s->answer, sizeof(s->answer), "%s", why);
         free(box);

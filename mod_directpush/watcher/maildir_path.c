@@ -80,6 +80,12 @@ static size_t base_length(const char *t)
 {
     const char *percent = strchr(t, '%');
     const char *slash = t;
+    if (!percent) { /* all but the last component */
+        percent = t + strlen(t);
+        while (percent > t + 1 && percent[-1] == '/') {
+            percent--;
+        }
+    }
     for (const char *c = t; c < percent; c++) {
         if (*c == '/') {
             slash = c;

@@ -13,9 +13,16 @@
 #define SOURCE_H
 
 #include "base/dp_span.h"
+#include "bus/topic_name.h"
 #include "watcher/want.h"
 
 typedef struct dp_source dp_source;
+
+/* A folder by its canonical name. */
+typedef struct dp_resolved {
+    char user[DP_TOPIC_USER_MAX + 1];
+    char folder[DP_TOPIC_FOLDER_MAX + 1];
+} dp_resolved;
 
 typedef struct dp_source_ops {
     const char *name;
@@ -32,9 +39,11 @@ typedef struct dp_source_ops {
     /** Stop; `want` is not touched again. */
     void (*leave)(dp_source *s, dp_want *want);
 
-    /** The folder that an alias of this user means. @return false: unknown */
+    /** What an alias of this user means; a folder of somebody else's only
+     *  when it is one of those that were listed to him (topic_name.h).
+     *  @return false: unknown */
     bool (*resolve)(dp_source *s, const char *user, dp_class c, dp_span alias,
-                    char *out_folder, size_t cap);
+                    dp_resolved *out);
 
     /** Tell all that happened before this call. */
     void (*drain)(dp_source *s);
@@ -52,6 +61,14 @@ typedef struct dp_source_ops {
      * @return true: it will be announced, soon, whatever the look brings
      */
     bool (*told)(dp_source *s, dp_want *want, bool is_new);
+
+    /**
+     * A collection has changed of which others may have views: whoever has
+     * one is looked at now. NULL: there are no such views.
+     * @param is_view  is that folder of somebody a view of it?
+     */
+    void (*noticed)(dp_source *s, dp_class c,
+                    bool (*is_view)(void *ctx, const char *folder), void *ctx);
 
     /** A slice of work, some milliseconds. @return true: there is more */
     bool (*step)(dp_source *s);

@@ -130,7 +130,7 @@ static void leave(dp_source *source, dp_want *want)
 }
 
 static bool resolve(dp_source *source, const char *user, dp_class c,
-                    dp_span alias, char *out_folder, size_t cap)
+                    dp_span alias, dp_resolved *out)
 {
     return false; /* collections have no other names */
 }
@@ -156,38 +156,37 @@ static bool step(dp_source *source)
 
 /* --- what others say */
 
-typedef struct owner_change {
-    const dp_dav_box *of;
-    char name[DP_TOPIC_USER_MAX + DP_TOPIC_FOLDER_MAX + 2];
-} owner_change;
+typedef struct view_search {
+    unsigned which;
+    bool (*is_view)(void *ctx, const char *folder);
+    void *ctx;
+} view_search;
 
-static void look_at_subscriber(void *ctx, dp_map_node *node)
+static void look_at_viewer(void *ctx, dp_map_node *node)
 {
-    const owner_change *change = ctx;
+    const view_search *search = ctx;
     dp_dav_box *box = DP_DAV_OWNER(node, dp_dav_box, by_name);
-    if (box != change->of && box->which == change->of->which
-        && dp_dav_home_find(&box->home, change->name)) {
-        dp_dav_box_look_soon(box, false);
+    for (const dp_dav_coll *c = box->home.first;
+         c && box->which == search->which; c = c->next) {
+        if (search->is_view(search->ctx, c->name)) {
+            dp_dav_box_look_soon(box, true); /* after the one under way, too */
+            return;
+        }
     }
 }
 
-/* SOGo lists a subscribed collection in the subscriber's home as OWNER_NAME:
- * it has just changed too. */
-static void look_at_subscribers(dp_dav *s, const dp_dav_box *box,
-                                const char *folder)
+static void noticed(dp_source *source, dp_class c,
+                    bool (*is_view)(void *ctx, const char *folder), void *ctx)
 {
-    owner_change change = {.of = box};
-    bool is_whole = strcmp(folder, DP_TOPIC_WHOLE_CLASS) == 0;
-    snprintf(change.name, sizeof(change.name), "%s_%s", box->user,
-             is_whole ? "personal" : folder);
-    dp_map_each(&s->boxes, look_at_subscriber, &change);
+    dp_dav *s = self(source);
+    view_search search = {(unsigned)dp_dav_home_of(s, c), is_view, ctx};
+    dp_map_each(&s->boxes, look_at_viewer, &search);
 }
 
 static bool told(dp_source *source, dp_want *want, bool is_new)
 {
     dp_dav *s = self(source);
     dp_dav_topic *t = want->of_source;
-    look_at_subscribers(s, t->box, want->folder);
     if (!want->is_vouched || t->box->trouble) {
         return false;
     }
@@ -276,6 +275,7 @@ static const dp_source_ops ops = {
     .sample = sample,
     .fill = fill,
     .told = told,
+    .noticed = noticed,
     .step = step,
     .explain = dp_dav_explain,
     .report = dp_dav_report,

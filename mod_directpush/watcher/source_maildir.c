@@ -372,47 +372,50 @@ static const char *ask(dp_source *source, dp_want *want)
     return NULL;
 }
 
-static bool resolve(dp_source *source, const char *user, dp_class c,
-                    dp_span alias, char *out_folder, size_t cap)
-{
-    char guid[DP_GUID_HEX + 1];
-    const size_t prefix_n = sizeof(DP_TOPIC_GUID_PREFIX) - 1;
-    if (c != DP_CLASS_EMAIL || alias.n != prefix_n + DP_GUID_HEX) {
-        return false;
-    }
-    memcpy(guid, alias.p + prefix_n, DP_GUID_HEX);
-    guid[DP_GUID_HEX] = '\0';
-    dp_box *box = dp_box_get(self(source), user);
-    if (!box) {
-        return false;
-    }
-    bool is_found = box->state == DP_BOX_PRESENT
-                    && dp_box_resolve_guid(box, guid, out_folder, cap);
-    dp_box_leave(box); /* unless somebody asks before the next step */
-    return is_found;
-}
-
 /* --- life */
 
 static void reload_box(void *ctx, dp_map_node *node)
 {
-    dp_maildir *s = ctx;
     dp_box *box = DP_OWNER(node, dp_box, by_user);
     /* the path is part of what a box is: begin again with another one */
     dp_box_place_later(box, "the configuration changed");
-    dp_box_set_path(box, s->conf.path);
+    dp_box_set_path(box);
+}
+
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static char *copy_of(const char *text)
+{
+    char *copy = text ? strdup(text) : NULL;
+    DP_ASSERT(copy || !text);
+    return copy;
+}
+
+static void take_conf(dp_maildir *s, const struct dp_conf *conf)
+{
+    free(s->conf.path);
+    free(s->conf.public);
+    free(s->conf.shared_dict);
+    free(s->default_domain);
+    s->conf = conf->maildir;
+    s->conf.path = copy_of(conf->maildir.path);
+    s->conf.public = copy_of(conf->maildir.public);
+    s->conf.shared_dict = copy_of(conf->maildir.shared_dict);
+    s->default_domain = copy_of(conf->default_domain);
 }
 
 static void reload(dp_source *source, const struct dp_conf *conf)
 {
     dp_maildir *s = self(source);
     bool is_other = strcmp(s->conf.path, conf->maildir.path) != 0
+                    || !is_same_text(s->conf.public, conf->maildir.public)
                     || s->conf.network != conf->maildir.network
                     || s->conf.is_polled != conf->maildir.is_polled;
-    free(s->conf.path);
-    s->conf = conf->maildir;
-    s->conf.path = strdup(conf->maildir.path);
-    DP_ASSERT(s->conf.path);
+    take_conf(s, conf);
+    dp_log_over(&s->shared_trouble);
     dp_log_over(&s->limit_trouble);
     dp_log_over(&s->unreadable_trouble);
     dp_log_over(&s->network_trouble);
@@ -438,6 +441,9 @@ static void close_source(dp_source **psource)
         dp_notify_free(&s->notify);
     }
     free(s->conf.path);
+    free(s->conf.public);
+    free(s->conf.shared_dict);
+    free(s->default_domain);
     free(s);
 }
 
@@ -446,7 +452,7 @@ static const dp_source_ops ops = {
     .offers = offers,
     .ask = ask,
     .leave = leave,
-    .resolve = resolve,
+    .resolve = dp_maildir_resolve,
     .drain = drain,
     .sample = sample,
     .fill = fill,
@@ -458,7 +464,7 @@ static const dp_source_ops ops = {
 };
 
 dp_source *dp_maildir_new(dp_loop *loop, dp_emit *emit, const uint8_t *hash_key,
-                          const dp_conf_maildir *conf)
+                          const struct dp_conf *conf)
 {
     dp_maildir *s = calloc(1, sizeof(*s));
     DP_ASSERT(s);
@@ -466,9 +472,7 @@ dp_source *dp_maildir_new(dp_loop *loop, dp_emit *emit, const uint8_t *hash_key,
     s->loop = loop;
     s->emit = emit;
     s->hash_key = hash_key;
-    s->conf = *conf;
-    s->conf.path = strdup(conf->path);
-    DP_ASSERT(s->conf.path);
+    take_conf(s, conf);
     dp_list_init(&s->box_jobs);
     dp_list_init(&s->scans);
     dp_list_init(&s->settles);

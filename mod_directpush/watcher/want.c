@@ -263,8 +263,7 @@ static bool is_alias_known(const dp_want *want, const char *user,
 
 static bool is_guid(const char *folder)
 {
-    return strncmp(folder, DP_TOPIC_GUID_PREFIX,
-                   sizeof(DP_TOPIC_GUID_PREFIX) - 1) == 0;
+    return dp_topic_guid(dp_span_str(folder)).n != 0;
 }
 
 void dp_want_add_alias(dp_wants *ws, dp_want *want, const char *user,
@@ -292,8 +291,9 @@ void dp_want_add_alias(dp_wants *ws, dp_want *want, const char *user,
 const char *dp_want_guid(const dp_want *want)
 {
     for (const dp_want_alias *a = want->aliases; a; a = a->next) {
-        if (is_guid(a->folder)) {
-            return a->folder + sizeof(DP_TOPIC_GUID_PREFIX) - 1;
+        dp_span guid = dp_topic_guid(dp_span_str(a->folder));
+        if (guid.n) {
+            return (const char *)guid.p; /* it ends with the alias */
         }
     }
     return NULL;

@@ -339,7 +339,7 @@ static dp_source *make_maildir(dp_watcher *w)
 {
     return dp_maildir_new(w->loop, w->emit,
                           dp_bus_writer_map(w->bus)->header->hash_key,
-                          &w->conf->maildir);
+                          w->conf);
 }
 
 static dp_source *make_dav(dp_watcher *w)

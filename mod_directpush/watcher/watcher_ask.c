@@ -6,12 +6,14 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "bus/subscribed_name.h"
 #include "bus/topic_name.h"
 #include "watcher/maildir_name.h"
 #include "watcher/maildir_path.h"
 #include "watcher/watcher.h"
 
 #define NO_SOURCE "no source watches this class"
+#define NO_FOLDER "no folder of this user has that GUID"
 
 /* A topic as asked for, and as it is called here. */
 typedef struct name {
@@ -19,7 +21,7 @@ typedef struct name {
     char asked_folder[DP_TOPIC_FOLDER_MAX + 1];
     char user[DP_TOPIC_USER_MAX + 1];
     char folder[DP_TOPIC_FOLDER_MAX + 1];
-    bool is_alias; /* `folder` is still to be found */
+    bool is_alias; /* `user` and `folder` are still to be found */
 } name;
 
 static void copy(char *out, dp_span what)
@@ -43,8 +45,9 @@ static const char *take_name(const dp_watcher *w, dp_span user, dp_class c,
     }
     copy(out->asked_user, user);
     copy(out->asked_folder, folder);
-    copy(out->folder, folder);
-    out->is_alias = folder.p[0] == '/';
+    dp_span listed = dp_topic_listed(folder);
+    out->is_alias = dp_topic_guid(folder).n != 0;
+    copy(out->folder, listed.n ? listed : folder);
     if (c == DP_CLASS_HIERARCHY
         && strcmp(out->folder, DP_TOPIC_WHOLE_CLASS) != 0) {
         return "class Hierarchy has the folder * only";
@@ -87,6 +90,19 @@ static dp_want *find(const dp_watcher *w, dp_class c, const name *n)
     return dp_wants_at_slot(w->wants, ref.slot);
 }
 
+/* An alias becomes the name that it stands for. */
+static bool resolve(dp_source *source, dp_class c, name *n)
+{
+    dp_resolved found;
+    if (!source->ops->resolve(source, n->user, c, dp_span_str(n->asked_folder),
+                              &found)) {
+        return false;
+    }
+    snprintf(n->user, sizeof(n->user), "%s", found.user);
+    snprintf(n->folder, sizeof(n->folder), "%s", found.folder);
+    return true;
+}
+
 /* Children find topics in the bus by the name that they asked for. */
 static void name_it(dp_watcher *w, dp_want *want, const name *n)
 {
@@ -124,11 +140,8 @@ const char *dp_watcher_watch(dp_watcher *w, dp_span user, dp_class c,
         if (n.is_alias && !source) {
             return NO_SOURCE;
         }
-        if (n.is_alias
-            && !source->ops->resolve(source, n.user, c,
-                                     dp_span_str(n.asked_folder), n.folder,
-                                     sizeof(n.folder))) {
-            return "no folder of this user has that GUID";
+        if (n.is_alias && !resolve(source, c, &n)) {
+            return NO_FOLDER;
         }
         want = dp_wants_get(w->wants, n.user, c, n.folder);
         if (!want) {
@@ -147,6 +160,82 @@ const char *dp_watcher_watch(dp_watcher *w, dp_span user, dp_class c,
     return source ? NULL : NO_SOURCE;
 }
 
+/* --- other people's views of a collection */
+
+/* A collection by its owner's name for it. */
+typedef struct collection {
+    dp_watcher *w;
+    dp_class class;
+    bool is_new;
+    char owner[DP_TOPIC_USER_MAX + 1];
+    char name[DP_TOPIC_FOLDER_MAX + 1];
+} collection;
+
+/* Does SOGo call it so in the home of who has subscribed to it? */
+static bool is_view(void *ctx, const char *folder)
+{
+    const collection *of = ctx;
+    unsigned char buf[DP_TOPIC_FOLDER_MAX + 1];
+    char owner[DP_TOPIC_USER_MAX + 1];
+    dp_span login, called;
+    return strlen(folder) < sizeof(buf)
+           && dp_subscribed_split(dp_span_str(folder), buf, &login, &called)
+           && dp_span_is(called, dp_span_str(of->name))
+           && dp_maildir_canonical_user(owner, sizeof(owner), login,
+                                        of->w->conf->default_domain)
+           && strcmp(owner, of->owner) == 0;
+}
+
+static bool is_listed(const dp_want *want)
+{
+    for (const dp_want_alias *a = want->aliases; a; a = a->next) {
+        if (dp_topic_listed(dp_span_str(a->folder)).n) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Nobody looks at the view, so what is said of the collection counts. It is
+ * told only to whom the backend has listed it. */
+static void tell_view(void *ctx, dp_want *want)
+{
+    collection *of = ctx;
+    uint64_t prev;
+    if (want->class == of->class && !want->is_vouched && is_listed(want)
+        && is_view(of, want->folder)) {
+        dp_emit_publish(of->w->emit, want, of->is_new, &prev);
+    }
+}
+
+/* People change calendars and contacts now and then: looking through all
+ * topics for each change is cheap enough. */
+static void tell_views(dp_watcher *w, dp_class c, const name *n, bool is_new)
+{
+    collection of = {.w = w, .class = c, .is_new = is_new};
+    dp_source *source = source_for(w, c);
+    if (c == DP_CLASS_EMAIL || c == DP_CLASS_HIERARCHY) {
+        return;
+    }
+    snprintf(of.owner, sizeof(of.owner), "%s", n->user);
+    snprintf(of.name, sizeof(of.name), "%s",
+             strcmp(n->folder, DP_TOPIC_WHOLE_CLASS) == 0 ? "personal"
+                                                          : n->folder);
+    if (source && source->ops->noticed) {
+        source->ops->noticed(source, c, is_view, &of);
+    }
+    dp_wants_each(w->wants, tell_view, &of);
+}
+
+/* The want that a publish for this name is about, or NULL. */
+static dp_want *find_for_publish(const dp_watcher *w, dp_class c,
+                                 const name *n)
+{
+    dp_want *want = find(w, c, n);
+    const dp_want_user *of = want ? NULL : dp_wants_user(w->wants, n->user);
+    return of ? of->classes[c] : want; /* it may be folded into that */
+}
+
 uint64_t dp_watcher_publish(dp_watcher *w, dp_span user, dp_class c,
                             dp_span folder, bool is_new, uint64_t *out_prev)
 {
@@ -154,11 +243,8 @@ uint64_t dp_watcher_publish(dp_watcher *w, dp_span user, dp_class c,
     dp_want *want = NULL;
     *out_prev = 0;
     if (!take_name(w, user, c, folder, &n)) {
-        const dp_want_user *of = dp_wants_user(w->wants, n.user);
-        want = find(w, c, &n);
-        if (!want && of) {
-            want = of->classes[c]; /* it may be folded into that */
-        }
+        want = find_for_publish(w, c, &n);
+        tell_views(w, c, &n, is_new);
     }
     if (want && want->source && want->source->ops->told
         && want->source->ops->told(want->source, want, is_new)) {
@@ -187,10 +273,8 @@ dp_verified dp_watcher_verify(dp_watcher *w, dp_span user, dp_class c,
         snprintf(out, cap, "%s", why ? why : NO_SOURCE);
         return DP_VERIFY_NOT;
     }
-    if (n.is_alias
-        && !source->ops->resolve(source, n.user, c, dp_span_str(n.asked_folder),
-                                 n.folder, sizeof(n.folder))) {
-        snprintf(out, cap, "no folder of this user has that GUID");
+    if (n.is_alias && !resolve(source, c, &n)) {
+        snprintf(out, cap, NO_FOLDER);
         return DP_VERIFY_NOT;
     }
     bool is_fit =

@@ -267,6 +267,48 @@ static void what_one_response_taught_can_be_unlearnt(void **state)
     assert_string_equal(lab_map(l, "99", 0), "none");
 }
 
+#define OTHERS "mail%2Fa139c21dfa82036bd80c000083ecc375"
+#define GUID   "guid/a139c21dfa82036bd80c000083ecc375"
+
+static void what_others_share_is_marked_once_it_was_listed(void **state)
+{
+    lab *l = *state;
+    know(l);
+    assert_string_equal(lab_map(l, OTHERS, 0), "Email /" GUID);
+    set(l, OTHERS, "0", "Own", 12);
+    assert_string_equal(lab_map(l, OTHERS, 0), "Email /" GUID);
+    set(l, OTHERS, "mail%2Fshared%2Fbob", "Projects", 12);
+    assert_string_equal(lab_map(l, OTHERS, 0), "Email /listed/" GUID);
+    set(l, OTHERS, "mail%2F00000000000000000000000000000001", "P", 12);
+    assert_string_equal(lab_map(l, OTHERS, 0), "Email /" GUID);
+    set(l, "mail%2F00000000000000000000000000000001", "mail%2Fshared", "Bob",
+        12);
+    assert_string_equal(lab_map(l, OTHERS, 0), "Email /listed/" GUID);
+    /* another spelling was not listed */
+    assert_string_equal(lab_map(l, "mail/a139c21dfa82036bd80c000083ecc375", 0),
+                        "Email /" GUID);
+    assert_string_equal(lab_map(l, "vevent%2Fbob_team", 0),
+                        "Calendar bob_team");
+    set(l, "vevent%2Fbob_team", "vevent%2Fpersonal", "Team", 13);
+    set(l, "vevent%2Fown", "vevent%2Fpersonal", "Own", 13);
+    assert_string_equal(lab_map(l, "vevent%2Fbob_team", 0),
+                        "Calendar /listed/bob_team");
+    assert_string_equal(lab_map(l, "vevent%2Fown", 0), "Calendar own");
+    dp_hier_state h = {.is_map_known = 0};
+    dp_hier_state_put(l->store, NULL, &l->who, &h);
+    assert_string_equal(lab_map(l, OTHERS, 0), "Email /" GUID);
+    assert_string_equal(lab_map(l, "vevent%2Fbob_team", 0),
+                        "Calendar bob_team");
+}
+
+static void a_ring_of_shared_folders_ends(void **state)
+{
+    lab *l = *state;
+    know(l);
+    set(l, OTHERS, OTHERS, "Ring", 12);
+    assert_string_equal(lab_map(l, OTHERS, 0), "Email /" GUID);
+}
+
 static void a_status_7_is_remembered(void **state)
 {
     lab *l = *state;
@@ -306,6 +348,8 @@ int main(void)
         LAB_RAM(a_path_is_never_too_long),
         LAB_BOTH(folders_come_and_go),
         LAB_BOTH(what_one_response_taught_can_be_unlearnt),
+        LAB_BOTH(what_others_share_is_marked_once_it_was_listed),
+        LAB_RAM(a_ring_of_shared_folders_ends),
         LAB_BOTH(a_status_7_is_remembered),
         LAB_RAM(ids_that_are_too_long_are_refused),
     };

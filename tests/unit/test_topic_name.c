@@ -31,6 +31,11 @@ static void folders_that_climb_or_break_lines_are_refused(void **state)
     assert_true(FOLDER("/guid/0123456789abcdef0123456789abcdef"));
     assert_false(FOLDER("/guid/0123456789ABCDEF0123456789abcdef"));
     assert_false(FOLDER("/guid/0123"));
+    assert_true(FOLDER("/listed/guid/0123456789abcdef0123456789abcdef"));
+    assert_true(FOLDER("/listed/bob_team"));
+    assert_false(FOLDER("/listed/"));
+    assert_false(FOLDER("/listed/.."));
+    assert_false(FOLDER("/listed//etc"));
     assert_false(FOLDER(""));
     assert_false(FOLDER("/"));
     assert_false(FOLDER("/etc"));
@@ -45,6 +50,23 @@ static void folders_that_climb_or_break_lines_are_refused(void **state)
     memset(big, 'a', sizeof(big));
     assert_false(dp_topic_folder_is_sane(dp_span_of(big, sizeof(big))));
     assert_true(dp_topic_folder_is_sane(dp_span_of(big, sizeof(big) - 1)));
+}
+
+static void an_alias_has_a_guid_or_a_name(void **state)
+{
+    dp_span hex = DP_SPAN_LIT("0123456789abcdef0123456789abcdef");
+    dp_span plain = DP_SPAN_LIT("/guid/0123456789abcdef0123456789abcdef");
+    dp_span listed =
+        DP_SPAN_LIT("/listed/guid/0123456789abcdef0123456789abcdef");
+    assert_true(dp_span_is(dp_topic_guid(plain), hex));
+    assert_true(dp_span_is(dp_topic_guid(listed), hex));
+    assert_int_equal(dp_topic_listed(plain).n, 0);
+    assert_true(dp_topic_listed(listed).n > 0);
+    assert_true(dp_span_is(dp_topic_listed(DP_SPAN_LIT("/listed/bob_team")),
+                           DP_SPAN_LIT("bob_team")));
+    assert_int_equal(dp_topic_guid(DP_SPAN_LIT("/listed/bob_team")).n, 0);
+    assert_int_equal(dp_topic_guid(DP_SPAN_LIT("/listed")).n, 0);
+    assert_int_equal(dp_topic_guid(DP_SPAN_LIT("INBOX")).n, 0);
 }
 
 static void users_are_one_component(void **state)
@@ -82,6 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(classes_have_names_and_names_have_classes),
         cmocka_unit_test(folders_that_climb_or_break_lines_are_refused),
+        cmocka_unit_test(an_alias_has_a_guid_or_a_name),
         cmocka_unit_test(users_are_one_component),
         cmocka_unit_test(keys_differ_by_every_part),
     };

@@ -47,7 +47,8 @@ static void every_word_is_taken(void **state)
                               "connections = 6\nlog_level = \"debug\"\n"
                               "maildir {\n path = \"/m/%u\"\n"
                               " poll_interval = 7\n network = \"refuse\"\n"
-                              " watch = \"poll\"\n}\n",
+                              " watch = \"poll\"\n public = \"/p\"\n"
+                              " shared_dict = \"/d\"\n}\n",
                               problem, sizeof(problem));
     assert_non_null(conf);
     assert_int_equal(conf->gid, 0);
@@ -61,6 +62,8 @@ static void every_word_is_taken(void **state)
     assert_int_equal(conf->maildir.poll_us, 7 * DP_SECOND_US);
     assert_int_equal(conf->maildir.network, DP_CONF_NETWORK_REFUSE);
     assert_true(conf->maildir.is_polled);
+    assert_string_equal(conf->maildir.public, "/p");
+    assert_string_equal(conf->maildir.shared_dict, "/d");
     dp_conf_free(&conf);
 }
 
@@ -69,7 +72,11 @@ static void a_mistake_is_told_with_its_line(void **state)
     static const char *const cases[][2] = {
         {"\n\nfoo = 1\n", ":3: no such option 'foo': expected runtime_dir"},
         {"topics = 63\n", ":1: topics = 63: expected a power of two"},
-        {"maildir {\n pth = \"/m/%u\"\n}\n", "expected path, poll_interval"},
+        {"maildir {\n pth = \"/m/%u\"\n}\n", "expected path, public, shared"},
+        {"maildir {\n path = \"/m/%u\"\n public = \"/p/%u\"\n}\n",
+         ":3: public = \"/p/%u\": expected an absolute path without %"},
+        {"maildir {\n path = \"/m/%u\"\n shared_dict = \"d\"\n}\n",
+         ":3: shared_dict = \"d\": expected an absolute path"},
         {"topics = \"many\"\n", "expected a number"},
         {"maildir { }\n", ":1: maildir: expected path ="},
         {"topics = 64\nmaildir {\n path = \"/m/%u}\" # }\n/* } */\n",

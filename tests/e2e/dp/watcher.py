@@ -11,10 +11,11 @@ from .wire import GENEROUS
 
 class Watcher:
     """@param maildir  pattern of the maildir source (%u, %n, %d)
-    @param conf  further lines of directpushd.conf"""
+    @param conf  further lines of directpushd.conf
+    @param maildir_lines  further lines within its maildir section"""
 
     def __init__(self, where, maildir, group="www-data", conf=(),
-                 default_domain=None):
+                 default_domain=None, maildir_lines=()):
         self.where = where
         self.runtime_dir = os.path.join(where, "run")
         self.state_dir = os.path.join(where, "watcher")
@@ -22,7 +23,7 @@ class Watcher:
         self.socket = os.path.join(self.runtime_dir, "control.sock")
         self.bus = os.path.join(self.runtime_dir, "bus")
         self.maildir, self.group = maildir, group
-        self.more = list(conf)
+        self.more, self.maildir_lines = list(conf), list(maildir_lines)
         self.default_domain = default_domain
         self.process = None
         for path in (self.runtime_dir, self.state_dir):
@@ -36,7 +37,8 @@ class Watcher:
         if self.default_domain:
             lines.append('default_domain = "%s"' % self.default_domain)
         if self.maildir:
-            lines.append('maildir { path = "%s" }' % self.maildir)
+            lines.append('maildir { path = "%s"%s }' % (
+                self.maildir, "".join("\n" + x for x in self.maildir_lines)))
         return "\n".join(lines + self.more) + "\n"
 
     def write(self):

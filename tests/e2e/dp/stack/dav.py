@@ -27,6 +27,11 @@ def card(uid, text):
             "END:VCARD\r\n" % (uid, text, text))
 
 
+_ALL = {"Calendar": ("PublicViewer", "PrivateViewer", "ConfidentialViewer",
+                     "ObjectCreator", "ObjectEraser"),
+        "Contacts": ("ObjectViewer", "ObjectEditor", "ObjectCreator")}
+_SOGO = 'xmlns="urn:inverse:params:xml:ns:inverse-dav"'
+
 KINDS = {"Calendar": ("Calendar/personal", ".ics", event, "text/calendar"),
          "Tasks": ("Calendar/personal", ".ics", task, "text/calendar"),
          "Contacts": ("Contacts/personal", ".vcf", card, "text/vcard")}
@@ -38,14 +43,17 @@ class DavClient:
     def __init__(self, port, user, password):
         self.port, self.user, self.password = port, user, password
 
-    def say(self, method, path, body=None, type_="text/xml", headers=()):
-        """@return (status, body); path is beneath the user's home"""
+    def say(self, method, path, body=None, type_="text/xml", headers=(),
+            of=None):
+        """@return (status, body); path is beneath the home of the user, or of
+        somebody else"""
         secret = base64.b64encode(("%s:%s" % (
             self.user, self.password)).encode()).decode()
         client = http.client.HTTPConnection("127.0.0.1", self.port,
                                             timeout=GENEROUS)
         try:
-            client.request(method, "/SOGo/dav/%s/%s" % (self.user, path),
+            client.request(method, "/SOGo/dav/%s/%s" % (
+                of or self.user, path),
                            body, dict(headers, **{
                                "Authorization": "Basic " + secret,
                                "Host": "mail.example.test",
@@ -55,9 +63,26 @@ class DavClient:
         finally:
             client.close()
 
-    def put(self, class_, text, item=None):
+    def share(self, path, friend):
+        """Let him read what is there. @param path  Calendar/personal"""
+        roles = "".join("<%s/>" % r for r in _ALL[path.split("/")[0]])
+        status, body = self.say(
+            "POST", path + "/", '<acl-query %s><set-roles user="%s">%s'
+            "</set-roles></acl-query>" % (_SOGO, friend, roles),
+            "application/xml")
+        assert status == 204, (status, body)
+
+    def subscribe(self, owner, path, reverse=False):
+        """To what somebody else has there; or no longer."""
+        status, body = self.say(
+            "POST", path + "/", "<%ssubscribe %s/>" % (
+                "un" if reverse else "", _SOGO), "application/xml", of=owner)
+        assert status == 200, (status, body)
+
+    def put(self, class_, text, item=None, home=None):
         """Make or change an item. @return its name"""
-        home, suffix, make, type_ = KINDS[class_]
+        usual, suffix, make, type_ = KINDS[class_]
+        home = home or usual
         item = item or str(uuid.uuid4())
         status, body = self.say("PUT", "%s/%s%s" % (home, item, suffix),
                                 make(item, text).encode(), type_)

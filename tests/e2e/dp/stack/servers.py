@@ -351,6 +351,11 @@ class Sogo(Server):
         out.update(self.settings)
         return out
 
+    def tool(self, *args):
+        """sogo-tool with our sogo.conf. @return its output"""
+        return run(["nsenter", "-m", "-t", str(self.pid), "--"]
+                   + as_user("sogo") + ["sogo-tool"] + list(args), cwd="/")
+
     def _start(self):
         sogo = pwd.getpwnam("sogo")
         conf = os.path.join(self.where, "sogo.conf")

@@ -39,7 +39,7 @@ namespace shared {{
 type = shared
 separator = /
 prefix = shared/%%u/
-location = maildir:{w}/mail/%%n/Maildir:INDEXPVT={w}/private/%n/shared/%%n
+location = maildir:{w}/mail/%%n/Maildir
 subscriptions = no
 list = children
 }}
@@ -47,7 +47,7 @@ namespace public {{
 type = public
 separator = /
 prefix = Public/
-location = maildir:{w}/public:INDEXPVT={w}/private/%n/public
+location = maildir:{w}/public
 subscriptions = no
 list = children
 }}
@@ -119,10 +119,9 @@ class Stack:
 
     def _make_public(self):
         mail = pwd.getpwnam("mail")
-        for name in ("public", "private"):
-            path = os.path.join(self.dovecot.where, name)
-            os.mkdir(path, 0o700)
-            os.chown(path, mail.pw_uid, mail.pw_gid)
+        path = os.path.join(self.dovecot.where, "public")
+        os.mkdir(path, 0o700)
+        os.chown(path, mail.pw_uid, mail.pw_gid)
         path = os.path.join(self.dovecot.where, "shared-mailboxes")
         open(path, "a").close()
         os.chown(path, mail.pw_uid, mail.pw_gid)
@@ -205,6 +204,22 @@ class Stack:
                 client._simple_command("SELECT", quoted, "(CONDSTORE)")
                 client.state = "SELECTED"
                 client.unselect()
+
+    # --- calendars and address books ---
+
+    def synchronize(self, user, owner, *paths):
+        """Tick "Synchronize" of what the user has subscribed to: SOGo lists
+        it to phones from then on. @param paths  Calendar/personal, …"""
+        (text,) = self.postgres.sql("select c_settings from sogo_user_profile "
+                                    "where c_uid = '%s'" % user)
+        settings = json.loads(text)
+        for path in paths:
+            settings.setdefault(path.split("/")[0], {}).setdefault(
+                "FolderSynchronize", {})["%s:%s" % (owner, path)] = 1
+        self.postgres.sql(
+            "update sogo_user_profile set c_settings = '%s' where c_uid = '%s'"
+            % (json.dumps(settings).replace("'", "''"), user))
+        self.forget_cached()
 
     def maildir(self, user):
         return os.path.join(self.dovecot.mail_root, user, "Maildir")

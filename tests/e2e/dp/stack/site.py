@@ -46,17 +46,27 @@ def proxy_lines(sogo_port):
         "</Proxy>"]
 
 
+def sharing_lines(stack):
+    """directpushd.conf: where Dovecot's public mailboxes are, and who shares
+    what with whom."""
+    return ['public = "%s"' % os.path.join(stack.dovecot.where, "public"),
+            'shared_dict = "%s"' % os.path.join(stack.dovecot.where,
+                                                "shared-mailboxes")]
+
+
 class StackSite(Site):
     """A Site whose backend is SOGo and whose mailboxes are Dovecot's. Its
     users are fresh ones: `user()`; phones' names of folders are SOGo's.
     @param dav  lines within the dav section of directpushd.conf, or None for
                 no such section; "interval = 1" for instance
+    @param maildir_lines  lines within its maildir section; sharing_lines()
     @param sogo  another Sogo than the shared one
     @param httpd  arguments of Httpd; directives: lines of the virtual host"""
 
     def __init__(self, certificate, stack, dav=None, sogo=None, httpd=None,
                  directives=(), with_module=True, watcher="running",
-                 watcher_conf=(), default_domain=None, start=True):
+                 watcher_conf=(), default_domain=None, maildir_lines=(),
+                 start=True):
         self.where = temp_dir()
         self.certificate = certificate
         self.stack, self.sogo = stack, sogo or stack.sogo
@@ -67,7 +77,7 @@ class StackSite(Site):
         self.watcher = Watcher(
             self.where, os.path.join(stack.dovecot.mail_root, "%n", "Maildir"),
             conf=list(watcher_conf) + self._dav_lines(dav),
-            default_domain=default_domain)
+            default_domain=default_domain, maildir_lines=maildir_lines)
         self.httpd_args = dict(httpd or {})
         self.httpd = None
         self.vhosts = None

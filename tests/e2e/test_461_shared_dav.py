@@ -1,0 +1,127 @@
+"""Calendars, tasks and address books of somebody else, to which a user of SOGo
+has subscribed: the owner's change wakes the subscriber's phone, and its Sync
+brings it. Found by the dav source, or seen to pass through Apache."""
+import pytest
+
+from dp.process import wait_until
+from dp.stack.dav import DavClient
+
+HOUR = {"DirectPushFallbackInterval": "3600s 3600s"}
+OBSERVED = ["<Location /SOGo/dav>", "DirectPushDAV On", "</Location>"]
+PATHS = ("Calendar/personal", "Calendar/team", "Contacts/personal")
+KINDS = [("Calendar", "vevent%%2F%s_personal", "Calendar/personal"),
+         ("Calendar", "vevent%%2F%s_team", "Calendar/team"),
+         ("Tasks", "vtodo%%2F%s_team", "Calendar/team"),
+         ("Contacts", "vcard%%2F%s_personal", "Contacts/personal")]
+NAMES = ["personal", "team", "tasks", "cards"]
+
+
+def client(site, user, port=None):
+    return DavClient(port or site.sogo.port, user, site.users[user])
+
+
+def apache(site):
+    """Its port without TLS."""
+    return site.httpd.endpoint(tls=False).address[1]
+
+
+def circle(site):
+    """An owner, and a friend who has subscribed to all that he has."""
+    owner, friend = site.user(), site.user()
+    his, friends = client(site, owner), client(site, friend)
+    friends.put("Calendar", "own")
+    friends.put("Contacts", "own")
+    assert his.say("MKCALENDAR", "Calendar/team")[0] == 201
+    for path in PATHS:
+        his.share(path, friend)
+        friends.subscribe(owner, path)
+    for class_, _, home in KINDS:  # SOGo never tells phones of the first one
+        his.put(class_, "first", home=home)
+    site.stack.synchronize(friend, owner, *PATHS)
+    return owner, friend
+
+
+def waiting(site, friend, folder):
+    """@return (Phone, Ping) that is held, and nothing is about to be told"""
+    phone = site.phone(friend)
+    phone.foldersync()
+    assert folder in phone.folders, phone.folders
+    phone.sync_until_done("INBOX", folder)
+    return phone, site.hold(phone, [folder])
+
+
+def brings(phone, ping, folder, text):
+    answer = ping.answer()
+    assert (answer.status, answer.folders) == (2, [folder])
+    phone.sync_until_done(folder)
+    assert text in str(phone.items[folder])
+
+
+def settled(site):
+    """Wait until no tag's second may still be going on, and a round more."""
+    wait_until(lambda: site.watcher.status()["dav_collections_unsettled"] == 0,
+               "settled")
+    before = site.watcher.status()["dav_looks"]
+    wait_until(lambda: site.watcher.status()["dav_looks"] > before + 1,
+               "a round")
+
+
+@pytest.mark.parametrize("class_,id_,home", KINDS, ids=NAMES)
+def test_a_round_finds_the_owners_change(make_stack_site, class_, id_, home):
+    site = make_stack_site(dav=["interval = 1"], httpd=dict(tune=HOUR))
+    owner, friend = circle(site)
+    folder = id_ % owner
+    phone, ping = waiting(site, friend, folder)
+    settled(site)
+    client(site, owner).put(class_, "the news", home=home)
+    brings(phone, ping, folder, "the news")
+
+
+@pytest.mark.parametrize("dav", [["interval = 3600"], None],
+                         ids=["looked-at", "unwatched"])
+@pytest.mark.parametrize("class_,id_,home", KINDS, ids=NAMES)
+def test_the_owners_change_passes_through_apache(make_stack_site, dav, class_,
+                                                 id_, home):
+    site = make_stack_site(dav=dav, directives=OBSERVED,
+                           httpd=dict(tune=HOUR))
+    owner, friend = circle(site)
+    folder = id_ % owner
+    phone, ping = waiting(site, friend, folder)
+    client(site, owner, apache(site)).put(class_, "the news", home=home)
+    brings(phone, ping, folder, "the news")
+
+
+def test_merged_calendars(make_stack_site):
+    """SOGo shows all calendars as one to who wants it so."""
+    site = make_stack_site(dav=["interval = 1"], httpd=dict(tune=HOUR))
+    owner, friend = circle(site)
+    phone, _ = waiting(site, friend, "vevent%2Fpersonal")
+    site.sogo.tool("manage-eas", "mergevevent", friend, phone.device_id, "YES")
+    phone.foldersync()
+    phone.sync_until_done("vevent%2Fpersonal")
+    ping = site.hold(phone, ["vevent%2Fpersonal"])
+    settled(site)
+    client(site, owner).put("Calendar", "the news")
+    brings(phone, ping, "vevent%2Fpersonal", "the news")
+
+
+@pytest.mark.parametrize("dav", [["interval = 1"], None],
+                         ids=["looked-at", "unwatched"])
+def test_an_id_that_a_phone_made_up_tells_nothing(make_stack_site, dav):
+    site = make_stack_site(dav=dav, directives=OBSERVED, httpd=dict(tune=HOUR))
+    owner, friend = circle(site)
+    stranger = site.user()
+    folder = "vevent%%2F%s_team" % owner
+    phone, ping = waiting(site, friend, folder)
+    spy = site.phone(stranger)
+    spy.foldersync()
+    spy.sync_until_done("INBOX")
+    for _ in range(8):
+        spying = spy.start_ping([(folder, "Calendar")], 600)
+        if spying.is_held(0.7):
+            break
+        spying.answer()
+    client(site, owner, apache(site)).put("Calendar", "the news",
+                                             home="Calendar/team")
+    brings(phone, ping, folder, "the news")
+    assert spying.is_held(1)
