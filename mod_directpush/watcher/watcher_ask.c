@@ -162,28 +162,38 @@ const char *dp_watcher_watch(dp_watcher *w, dp_span user, dp_class c,
 
 /* --- other people's views of a collection */
 
-/* A collection by its owner's name for it. */
+/* A collection by its owner's name for it, and what is said of it. */
 typedef struct collection {
     dp_watcher *w;
     dp_class class;
     bool is_new;
+    const dp_want *but; /* told already; or NULL */
     char owner[DP_TOPIC_USER_MAX + 1];
     char name[DP_TOPIC_FOLDER_MAX + 1];
 } collection;
 
-/* Does SOGo call it so in the home of who has subscribed to it? */
+/* What SOGo calls so in the home of who has subscribed to it.
+ * @return false: it is no such name */
+static bool take_view(const char *folder, collection *out)
+{
+    unsigned char buf[DP_TOPIC_FOLDER_MAX + 1];
+    dp_span login, called;
+    if (strlen(folder) >= sizeof(buf)
+        || !dp_subscribed_split(dp_span_str(folder), buf, &login, &called)
+        || !dp_maildir_canonical_user(out->owner, sizeof(out->owner), login,
+                                      out->w->conf->default_domain)) {
+        return false;
+    }
+    copy(out->name, called);
+    return true;
+}
+
 static bool is_view(void *ctx, const char *folder)
 {
     const collection *of = ctx;
-    unsigned char buf[DP_TOPIC_FOLDER_MAX + 1];
-    char owner[DP_TOPIC_USER_MAX + 1];
-    dp_span login, called;
-    return strlen(folder) < sizeof(buf)
-           && dp_subscribed_split(dp_span_str(folder), buf, &login, &called)
-           && dp_span_is(called, dp_span_str(of->name))
-           && dp_maildir_canonical_user(owner, sizeof(owner), login,
-                                        of->w->conf->default_domain)
-           && strcmp(owner, of->owner) == 0;
+    collection c = {.w = of->w};
+    return take_view(folder, &c) && strcmp(c.owner, of->owner) == 0
+           && strcmp(c.name, of->name) == 0;
 }
 
 static bool is_listed(const dp_want *want)
@@ -202,29 +212,21 @@ static void tell_view(void *ctx, dp_want *want)
 {
     collection *of = ctx;
     uint64_t prev;
-    if (want->class == of->class && !want->is_vouched && is_listed(want)
-        && is_view(of, want->folder)) {
+    if (want->class == of->class && want != of->but && !want->is_vouched
+        && is_listed(want) && is_view(of, want->folder)) {
         dp_emit_publish(of->w->emit, want, of->is_new, &prev);
     }
 }
 
 /* People change calendars and contacts now and then: looking through all
  * topics for each change is cheap enough. */
-static void tell_views(dp_watcher *w, dp_class c, const name *n, bool is_new)
+static void tell_views(collection *of)
 {
-    collection of = {.w = w, .class = c, .is_new = is_new};
-    dp_source *source = source_for(w, c);
-    if (c == DP_CLASS_EMAIL || c == DP_CLASS_HIERARCHY) {
-        return;
-    }
-    snprintf(of.owner, sizeof(of.owner), "%s", n->user);
-    snprintf(of.name, sizeof(of.name), "%s",
-             strcmp(n->folder, DP_TOPIC_WHOLE_CLASS) == 0 ? "personal"
-                                                          : n->folder);
+    dp_source *source = source_for(of->w, of->class);
     if (source && source->ops->noticed) {
-        source->ops->noticed(source, c, is_view, &of);
+        source->ops->noticed(source, of->class, is_view, of);
     }
-    dp_wants_each(w->wants, tell_view, &of);
+    dp_wants_each(of->w->wants, tell_view, of);
 }
 
 /* The want that a publish for this name is about, or NULL. */
@@ -236,6 +238,50 @@ static dp_want *find_for_publish(const dp_watcher *w, dp_class c,
     return of ? of->classes[c] : want; /* it may be folded into that */
 }
 
+/* @return false: a publish it must be; true: its source looks by itself */
+static bool has_told_source(dp_want *want, bool is_new)
+{
+    return want->source && want->source->ops->told
+           && want->source->ops->told(want->source, want, is_new);
+}
+
+/* What somebody has changed in his view of it is news for the owner. */
+static void tell_owner(const collection *of)
+{
+    uint64_t prev;
+    name n = {.is_alias = false};
+    const char *folder = strcmp(of->name, "personal") == 0
+                             ? DP_TOPIC_WHOLE_CLASS
+                             : of->name;
+    snprintf(n.user, sizeof(n.user), "%s", of->owner);
+    snprintf(n.folder, sizeof(n.folder), "%s", folder);
+    dp_want *want = find_for_publish(of->w, of->class, &n);
+    if (want && !has_told_source(want, of->is_new)) {
+        dp_emit_publish(of->w->emit, want, of->is_new, &prev);
+    }
+}
+
+/* A collection has changed under this name: who knows it under another?
+ * @param want  of this name, or NULL */
+static void tell_others(dp_watcher *w, dp_class c, const name *n, bool is_new,
+                        const dp_want *want)
+{
+    collection of = {.w = w, .class = c, .is_new = is_new, .but = want};
+    if (c == DP_CLASS_EMAIL || c == DP_CLASS_HIERARCHY) {
+        return;
+    }
+    if (take_view(n->folder, &of) && strcmp(of.owner, n->user) != 0) {
+        tell_owner(&of);
+    }
+    else {
+        snprintf(of.owner, sizeof(of.owner), "%s", n->user);
+        snprintf(of.name, sizeof(of.name), "%s",
+                 strcmp(n->folder, DP_TOPIC_WHOLE_CLASS) == 0 ? "personal"
+                                                              : n->folder);
+    }
+    tell_views(&of);
+}
+
 uint64_t dp_watcher_publish(dp_watcher *w, dp_span user, dp_class c,
                             dp_span folder, bool is_new, uint64_t *out_prev)
 {
@@ -244,10 +290,9 @@ uint64_t dp_watcher_publish(dp_watcher *w, dp_span user, dp_class c,
     *out_prev = 0;
     if (!take_name(w, user, c, folder, &n)) {
         want = find_for_publish(w, c, &n);
-        tell_views(w, c, &n, is_new);
+        tell_others(w, c, &n, is_new, want);
     }
-    if (want && want->source && want->source->ops->told
-        && want->source->ops->told(want->source, want, is_new)) {
+    if (want && has_told_source(want, is_new)) {
         /* what else the look finds is not the teller's: its mark stays, which
          * a previous seq above every mark says */
         uint64_t seq = dp_emit_tell(w->emit, is_new);

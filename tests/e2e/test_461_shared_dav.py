@@ -91,6 +91,30 @@ def test_the_owners_change_passes_through_apache(make_stack_site, dav, class_,
     brings(phone, ping, folder, "the news")
 
 
+@pytest.mark.parametrize("dav", [["interval = 3600"], None],
+                         ids=["looked-at", "unwatched"])
+def test_what_the_friends_phone_deletes(make_stack_site, dav):
+    """The owner hears of it, and another friend; he himself does not."""
+    site = make_stack_site(dav=dav, httpd=dict(tune=HOUR))
+    owner, friend = circle(site)
+    theirs = "vevent%%2F%s_team" % owner
+    phone, ping = waiting(site, friend, theirs)
+    other = site.user()
+    client(site, owner).share("Calendar/team", other)
+    client(site, other).put("Calendar", "own")
+    client(site, other).subscribe(owner, "Calendar/team")
+    site.stack.synchronize(other, owner, "Calendar/team")
+    site.stack.synchronize(owner, owner, "Calendar/team")
+    _, others = waiting(site, other, theirs)
+    _, owners = waiting(site, owner, "vevent%2Fteam")
+    (event,) = phone.items[theirs]
+    phone.hang_up()
+    phone.sync(theirs, commands={theirs: [phone.delete(event)]})
+    for waiter, folder in ((others, theirs), (owners, "vevent%2Fteam")):
+        answer = waiter.answer()
+        assert (answer.status, answer.folders) == (2, [folder])
+
+
 def test_merged_calendars(make_stack_site):
     """SOGo shows all calendars as one to who wants it so."""
     site = make_stack_site(dav=["interval = 1"], httpd=dict(tune=HOUR))
