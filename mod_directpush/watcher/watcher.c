@@ -225,6 +225,30 @@ static void collect(void *ctx, dp_want *want)
     list->wants[list->n++] = want;
 }
 
+/* A topic that was listed to a device has one name where somebody watches its
+ * class, and another where nobody does (watcher_ask.c): that of before ends. */
+static bool is_of_before(const dp_want *want, const dp_source *source)
+{
+    if (source) {
+        return dp_topic_listed(dp_span_str(want->folder)).n != 0;
+    }
+    for (const dp_want_alias *a = want->aliases; a; a = a->next) {
+        if (dp_topic_listed(dp_span_str(a->folder)).n
+            && strcmp(a->folder, want->folder) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const char *ask(dp_source *source, dp_want *want)
+{
+    if (is_of_before(want, source)) {
+        return "it has another name now";
+    }
+    return source ? source->ops->ask(source, want) : NULL;
+}
+
 /* Watch again what is wanted. Ending a want ends no other: the list holds. */
 static void ask_all(dp_watcher *w)
 {
@@ -234,7 +258,7 @@ static void ask_all(dp_watcher *w)
     for (size_t i = 0; i < list.n; i++) {
         dp_want *want = list.wants[i];
         dp_source *source = source_for(w, want->class);
-        const char *why = source ? source->ops->ask(source, want) : NULL;
+        const char *why = ask(source, want);
         if (!source) { /* it may be published for, and is not vouched for */
             dp_bus_unvouch(w->bus, want->ref);
         }
@@ -475,7 +499,7 @@ static void ask_unwatched(dp_watcher *w)
     for (size_t i = 0; i < list.n; i++) {
         dp_want *want = list.wants[i];
         dp_source *source = want->source ? NULL : source_for(w, want->class);
-        if (source && source->ops->ask(source, want)) {
+        if (source && ask(source, want)) {
             dp_want_end(w->wants, &want);
         }
     }

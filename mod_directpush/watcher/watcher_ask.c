@@ -30,6 +30,25 @@ static void copy(char *out, dp_span what)
     out[what.n] = '\0';
 }
 
+static dp_source *source_for(const dp_watcher *w, dp_class c)
+{
+    for (size_t i = 0; i < w->sources_n; i++) {
+        if (w->sources[i]->ops->offers(w->sources[i], c)) {
+            return w->sources[i];
+        }
+    }
+    return NULL;
+}
+
+/* A source knows which collections are in a user's home, and so his to see.
+ * Where there is none, one that was listed is a topic of its own: an id that a
+ * phone made up, or has from before, does not find it. */
+static dp_span topic_folder(const dp_watcher *w, dp_class c, dp_span folder)
+{
+    dp_span listed = dp_topic_listed(folder);
+    return listed.n && source_for(w, c) ? listed : folder;
+}
+
 /* @return NULL, or what is wrong with it */
 static const char *take_name(const dp_watcher *w, dp_span user, dp_class c,
                              dp_span folder, name *out)
@@ -45,9 +64,8 @@ static const char *take_name(const dp_watcher *w, dp_span user, dp_class c,
     }
     copy(out->asked_user, user);
     copy(out->asked_folder, folder);
-    dp_span listed = dp_topic_listed(folder);
     out->is_alias = dp_topic_guid(folder).n != 0;
-    copy(out->folder, listed.n ? listed : folder);
+    copy(out->folder, topic_folder(w, c, folder));
     if (c == DP_CLASS_HIERARCHY
         && strcmp(out->folder, DP_TOPIC_WHOLE_CLASS) != 0) {
         return "class Hierarchy has the folder * only";
@@ -65,16 +83,6 @@ bool dp_watcher_knows(const dp_watcher *w, dp_span user)
            && dp_maildir_canonical_user(canonical, sizeof(canonical), user,
                                         w->conf->default_domain)
            && dp_wants_user(w->wants, canonical) != NULL;
-}
-
-static dp_source *source_for(const dp_watcher *w, dp_class c)
-{
-    for (size_t i = 0; i < w->sources_n; i++) {
-        if (w->sources[i]->ops->offers(w->sources[i], c)) {
-            return w->sources[i];
-        }
-    }
-    return NULL;
 }
 
 /* The want that the name as asked for leads to, by an alias too. */
@@ -196,14 +204,11 @@ static bool is_view(void *ctx, const char *folder)
            && strcmp(c.name, of->name) == 0;
 }
 
-static bool is_listed(const dp_want *want)
+/* `/listed/NAME` to NAME; "" when it is no such name */
+static const char *listed_name(const char *folder)
 {
-    for (const dp_want_alias *a = want->aliases; a; a = a->next) {
-        if (dp_topic_listed(dp_span_str(a->folder)).n) {
-            return true;
-        }
-    }
-    return false;
+    dp_span listed = dp_topic_listed(dp_span_str(folder));
+    return listed.n ? (const char *)listed.p : "";
 }
 
 /* Nobody looks at the view, so what is said of the collection counts. It is
@@ -212,8 +217,8 @@ static void tell_view(void *ctx, dp_want *want)
 {
     collection *of = ctx;
     uint64_t prev;
-    if (want->class == of->class && want != of->but && !want->is_vouched
-        && is_listed(want) && is_view(of, want->folder)) {
+    if (want->class == of->class && want != of->but
+        && is_view(of, listed_name(want->folder))) {
         dp_emit_publish(of->w->emit, want, of->is_new, &prev);
     }
 }
@@ -267,10 +272,12 @@ static void tell_others(dp_watcher *w, dp_class c, const name *n, bool is_new,
                         const dp_want *want)
 {
     collection of = {.w = w, .class = c, .is_new = is_new, .but = want};
+    const char *listed = listed_name(n->folder);
     if (c == DP_CLASS_EMAIL || c == DP_CLASS_HIERARCHY) {
         return;
     }
-    if (take_view(n->folder, &of) && strcmp(of.owner, n->user) != 0) {
+    if (take_view(*listed ? listed : n->folder, &of)
+        && strcmp(of.owner, n->user) != 0) {
         tell_owner(&of);
     }
     else {

@@ -153,3 +153,81 @@ def test_an_id_that_a_phone_made_up_tells_nothing(make_stack_site, dav):
                                              home="Calendar/team")
     brings(phone, ping, folder, "the news")
     assert spying.is_held(1)
+
+
+def test_a_device_that_is_older_than_the_module(make_stack_site):
+    """The module has not seen its list; but the home that the dav source
+    reads has the collection, so it is the user's to see."""
+    site = make_stack_site(dav=["interval = 1"], httpd=dict(tune=HOUR))
+    owner, friend = circle(site)
+    folder = "vevent%%2F%s_team" % owner
+    phone = site.phone(friend, direct=True)
+    phone.foldersync()
+    phone.sync_until_done("INBOX", folder)
+    phone.close()
+    through = site.phone(friend)
+    phone.endpoint, phone.path = through.endpoint, through.path
+    phone.foldersync(phone.hierarchy_key)  # brings nothing
+    phone.sync_until_done("INBOX", folder)
+    ping = site.hold(phone, [folder])
+    settled(site)
+    client(site, owner).put("Calendar", "the news", home="Calendar/team")
+    brings(phone, ping, folder, "the news")
+
+
+@pytest.mark.parametrize("dav", [["interval = 1"], None],
+                         ids=["looked-at", "unwatched"])
+def test_who_no_longer_subscribes(make_stack_site, dav):
+    """He hears nothing of what the owner does, whatever his phone asks for."""
+    site = make_stack_site(dav=dav, directives=OBSERVED, httpd=dict(tune=HOUR))
+    owner, friend = circle(site)
+    folder = "vevent%%2F%s_team" % owner
+    phone, ping = waiting(site, friend, folder)
+    if dav:
+        settled(site)
+    client(site, friend).subscribe(owner, "Calendar/team", reverse=True)
+    statuses = [7] if dav is None else [ping.answer().status]
+    while 7 not in statuses:
+        assert len(statuses) < 8
+        statuses.append(phone.ping([(folder, "Calendar")], 600).status)
+    phone.hang_up()
+    phone.foldersync()
+    assert folder not in phone.folders
+    for _ in range(8):
+        ping = phone.start_ping([(folder, "Calendar")], 600)
+        if ping.is_held(0.7):
+            break
+        ping.answer()
+    client(site, owner, apache(site)).put("Calendar", "the news",
+                                          home="Calendar/team")
+    if dav:
+        settled(site)
+    assert ping.is_held(1)
+
+
+@pytest.mark.parametrize("how", ["reload", "restart"])
+def test_a_source_that_comes_and_goes(make_stack_site, how):
+    site = make_stack_site(directives=OBSERVED, httpd=dict(tune=HOUR))
+    site.httpd.allow_absence()
+    owner, friend = circle(site)
+    folder = "vevent%%2F%s_team" % owner
+    phone, ping = waiting(site, friend, folder)
+    usual, children = site.watcher.more, site.watcher.status()["children"]
+    for lines in (["interval = 1"], None, ["interval = 1"]):
+        phone.hang_up()
+        wait_until(lambda: not site.held(), "nobody asks")
+        site.watcher.more = usual + site._dav_lines(lines)
+        getattr(site.watcher, how)()
+        wait_until(lambda: ("dav_looks" in site.watcher.status()) == bool(
+            lines), "it is there, or gone")
+        wait_until(lambda: site.watcher.status()["children"] == children,
+                   "Apache has found it again")
+        ping = site.hold(phone, [folder])
+        if lines:
+            settled(site)
+        text = "the news of %s" % lines
+        client(site, owner, None if lines else apache(site)).put(
+            "Calendar", text, home="Calendar/team")
+        brings(phone, ping, folder, text)
+        over = int(time.time()) + 1
+        wait_until(lambda: time.time() >= over, "the second is over")
