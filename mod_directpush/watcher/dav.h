@@ -2,7 +2,8 @@
  * CardDAV servers, by asking them in rounds.
  *
  *   source_dav.c   what the daemon calls: topics, configuration, the queue
- *   dav_box.c      one home of one user: its looks, and what they mean
+ *   dav_box.c      one home of one user      dav_look.c  a look at it
+ *   dav_tell.c     what a look means for the bus
  *   dav_home.c     the collections of a home, and what changed (pure)
  *   dav_xml.c      the server's answers (pure)      dav_fetch.c  HTTP
  *   dav_explain.c  for people
@@ -132,6 +133,10 @@ void dp_dav_box_abandon(dp_dav_box *box, const char *why);
 
 /** A look has ended: others may begin (source_dav.c). */
 void dp_dav_look_over(dp_dav *s);
+
+/** A request is sent: the next look is later by its share of the rate. A look
+ *  that has begun sends all it needs; others wait for that (source_dav.c). */
+void dp_dav_spend(dp_dav *s);
 
 /** The login for a user; the password in `out`, to be wiped.
  *  @return NULL: there is none */

@@ -70,6 +70,26 @@ static void note_component(dp_dav_response *p, int n, const xmlChar **a)
     }
 }
 
+/* Inside a response. */
+static void started_inside(reading *r, const xmlChar *name, bool is_dav,
+                           int attributes_n, const xmlChar **attributes)
+{
+    if (is_dav && is(name, "propstat")) {
+        r->in_propstat = true;
+        r->is_bad = false;
+        memset(&r->part, 0, sizeof(r->part));
+    }
+    else if (is_dav && r->in_propstat && is(name, "resourcetype")) {
+        r->in_type = true;
+    }
+    else if (r->in_type) {
+        note_type(&r->part, name);
+    }
+    else if (r->in_propstat && is(name, "comp")) {
+        note_component(&r->part, attributes_n, attributes);
+    }
+}
+
 static void started(void *ctx, const xmlChar *name, const xmlChar *prefix,
                     const xmlChar *uri, int ns_n, const xmlChar **ns,
                     int attributes_n, int defaulted_n, const xmlChar **a)
@@ -96,19 +116,8 @@ static void started(void *ctx, const xmlChar *name, const xmlChar *prefix,
             stop(r, "it has too many responses");
         }
     }
-    else if (is_dav && r->in_response && is(name, "propstat")) {
-        r->in_propstat = true;
-        r->is_bad = false;
-        memset(&r->part, 0, sizeof(r->part));
-    }
-    else if (is_dav && r->in_propstat && is(name, "resourcetype")) {
-        r->in_type = true;
-    }
-    else if (r->in_type) {
-        note_type(&r->part, name);
-    }
-    else if (r->in_propstat && is(name, "comp")) {
-        note_component(&r->part, attributes_n, a);
+    else if (r->in_response) {
+        started_inside(r, name, is_dav, attributes_n, a);
     }
 }
 

@@ -35,10 +35,19 @@ const char *dp_dav_login(const dp_dav *s, const char *user, char *out,
 
 /* --- the queue */
 
+void dp_dav_spend(dp_dav *s)
+{
+    dp_time_us now_us = dp_clock_mono_us();
+    /* a burst of a second's worth after a quiet time */
+    if (s->next_us < now_us - DP_SECOND_US) {
+        s->next_us = now_us - DP_SECOND_US;
+    }
+    s->next_us += DP_SECOND_US / s->conf.requests_per_second;
+}
+
 static void pump(void *ctx)
 {
     dp_dav *s = ctx;
-    dp_time_us gap_us = DP_SECOND_US / s->conf.requests_per_second;
     while (s->running_n < s->conf.connections) {
         dp_link_node *list =
             dp_list_is_empty(&s->urgent) ? &s->queue : &s->urgent;
@@ -52,11 +61,6 @@ static void pump(void *ctx)
         }
         dp_dav_box *box = DP_DAV_OWNER(list->next, dp_dav_box, job);
         dp_list_del(&box->job);
-        /* a burst of a second's worth after a quiet time */
-        s->next_us = (s->next_us < now_us - DP_SECOND_US
-                          ? now_us - DP_SECOND_US
-                          : s->next_us)
-                     + gap_us;
         dp_dav_box_look(box);
     }
 }

@@ -1,6 +1,7 @@
 """A CalDAV server that misbehaves as told, with whole-second tags like SOGo's,
 for what no real server does on demand."""
 import http.server
+import ssl
 import threading
 import time
 
@@ -69,8 +70,15 @@ class DavServer:
                                                     Handler)
         self.http.daemon_threads = True
         self.http.of = self
+        self.http.handle_error = lambda *_: None  # hang-ups are wanted
         self.port = self.http.server_address[1]
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def use_tls(self, certificate):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.cert, certificate.key)
+        self.http.socket = context.wrap_socket(
+            self.http.socket, server_side=True, do_handshake_on_connect=False)
 
     def answer(self, method, path):
         if self.says:

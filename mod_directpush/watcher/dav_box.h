@@ -1,0 +1,32 @@
+/* dav_box: what the files of one box share; dav.h has what others may call.
+ * The daemon's one thread.
+ */
+#ifndef DAV_BOX_H
+#define DAV_BOX_H
+
+#include "watcher/dav.h"
+
+/* --- dav_tell.c */
+
+/** Announce the collections that have changed, once. */
+void dp_dav_tell_changes(dp_dav_box *box);
+
+/** A collection came or went: the classes and the phone's list of folders. */
+void dp_dav_tell_list(dp_dav_box *box);
+
+/** Announce what was said and no look has shown.
+ *  @param only_looked  a look is over: only what was said before it began */
+void dp_dav_tell_hinted(dp_dav_box *box, bool only_looked);
+
+/** The timer `late`: hints wait no longer. */
+void dp_dav_hints_late(void *box);
+
+/** Nothing of this box is vouched for until it is known again. */
+void dp_dav_suspend_all(dp_dav_box *box, const char *why);
+
+/* --- dav_box.c */
+
+/** A segment of a path, percent-encoded. @return bytes */
+size_t dp_dav_escape(char *out, size_t cap, const char *name);
+
+#endif

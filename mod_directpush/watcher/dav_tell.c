@@ -1,0 +1,178 @@
+/* What a look found, to the bus: announcing, vouching, and what was said before
+ * the look. */
+#include "watcher/dav_box.h"
+
+#include <string.h>
+
+#include "bus/topic_name.h"
+
+/* What was announced so lately covers a `publish` that finds nothing more. */
+#define FRESH_US (5 * DP_SECOND_US)
+
+static dp_dav_topic *topic_for(const dp_dav_box *box, dp_class c,
+                               const char *folder)
+{
+    dp_dav_topic *t = box->topics;
+    while (t && (t->want->class != c || strcmp(t->want->folder, folder) != 0)) {
+        t = t->next;
+    }
+    return t;
+}
+
+static bool is_whole(const dp_want *want)
+{
+    return strcmp(want->folder, DP_TOPIC_WHOLE_CLASS) == 0;
+}
+
+/* What the look found covers what was said before it began, no more. */
+static void cover(dp_dav_topic *t)
+{
+    if (t->hint == DP_DAV_HINT_LOOKED) {
+        t->hint = DP_DAV_HINT_NONE;
+    }
+}
+
+static void announce(dp_dav_topic *t, bool is_new)
+{
+    dp_dav *s = t->box->source;
+    t->changed_us = dp_clock_mono_us();
+    cover(t);
+    s->changes_n++;
+    dp_emit_change(s->emit, t->want, is_new);
+}
+
+/* The folder's own topic, or its class's; the bus hands one on to the other. */
+static void tell_of(dp_dav_box *box, dp_class c, const char *name)
+{
+    dp_dav_topic *all = topic_for(box, c, DP_TOPIC_WHOLE_CLASS);
+    dp_dav_topic *t = topic_for(box, c, name);
+    if (t) {
+        announce(t, true);
+    }
+    if (all && t) {
+        all->changed_us = t->changed_us; /* the bus hands it on */
+        cover(all);
+    }
+    else if (all) {
+        announce(all, true);
+    }
+}
+
+static const dp_class classes[] = {DP_CLASS_CALENDAR, DP_CLASS_TASKS,
+                                   DP_CLASS_CONTACTS};
+
+unsigned dp_dav_kind_of(dp_class c)
+{
+    return c == DP_CLASS_CALENDAR   ? DP_DAV_EVENTS
+           : c == DP_CLASS_TASKS    ? DP_DAV_TASKS
+           : c == DP_CLASS_CONTACTS ? DP_DAV_CONTACTS
+                                    : 0;
+}
+
+void dp_dav_tell_changes(dp_dav_box *box)
+{
+    for (dp_dav_coll *c = box->home.first; c; c = c->next) {
+        for (size_t i = 0; c->has_changed && i < 3; i++) {
+            if (c->kinds & dp_dav_kind_of(classes[i])) {
+                tell_of(box, classes[i], c->name);
+            }
+        }
+        c->has_changed = false;
+    }
+}
+
+/* One came or went: the class has changed, and the phone's list of folders. */
+void dp_dav_tell_list(dp_dav_box *box)
+{
+    const dp_want_user *user = dp_wants_user(box->source->wants, box->user);
+    for (size_t i = 0; i < 3; i++) {
+        dp_dav_topic *all = topic_for(box, classes[i], DP_TOPIC_WHOLE_CLASS);
+        if (all) {
+            announce(all, true);
+        }
+    }
+    if (user && user->classes[DP_CLASS_HIERARCHY]) {
+        dp_emit_change(box->source->emit, user->classes[DP_CLASS_HIERARCHY],
+                       true);
+    }
+}
+
+/* --- vouching */
+
+void dp_dav_box_fill(const dp_dav_box *box, dp_want *want)
+{
+    dp_span url = dp_span_str(box->url);
+    dp_cursor cursor = {
+        .identity = dp_hash_spans(box->source->hash_key, &url, 1).w[0]};
+    unsigned kind = dp_dav_kind_of(want->class);
+    for (const dp_dav_coll *c = box->home.first; c; c = c->next) {
+        if (c->kinds & kind
+            && (is_whole(want) || strcmp(c->name, want->folder) == 0)) {
+            dp_span spans[] = {dp_span_str(c->name), dp_span_str(c->base_tag)};
+            cursor.names +=
+                dp_hash_spans(box->source->hash_key, spans, 2).w[0];
+            cursor.count++;
+        }
+    }
+    want->cursor = cursor;
+}
+
+static bool is_there(const dp_dav_box *box, const dp_want *want)
+{
+    const dp_dav_coll *c = dp_dav_home_find(&box->home, want->folder);
+    return is_whole(want) || (c && c->kinds & dp_dav_kind_of(want->class));
+}
+
+void dp_dav_box_vouch(dp_dav_box *box, dp_dav_topic *t)
+{
+    if (!box->home.is_known || box->trouble) {
+        return;
+    }
+    if (!is_there(box, t->want)) {
+        dp_emit_lost(box->source->emit, t->want, "no such collection");
+        t->want->is_restored = false;
+    }
+    else if (!t->want->is_vouched) {
+        dp_dav_box_fill(box, t->want);
+        dp_emit_vouch(box->source->emit, t->want);
+    }
+}
+
+void dp_dav_suspend_all(dp_dav_box *box, const char *why)
+{
+    for (dp_dav_topic *t = box->topics; t; t = t->next) {
+        dp_dav_box_fill(box, t->want);
+        dp_emit_suspend(box->source->emit, t->want, why);
+    }
+}
+
+/* --- hints */
+
+void dp_dav_tell_hinted(dp_dav_box *box, bool only_looked)
+{
+    dp_time_us now_us = dp_clock_mono_us();
+    for (dp_dav_topic *t = box->topics; t; t = t->next) {
+        if (t->hint == DP_DAV_HINT_NONE
+            || (only_looked && t->hint != DP_DAV_HINT_LOOKED)) {
+            continue;
+        }
+        if (only_looked
+            && dp_dav_home_waits(&box->home, dp_dav_kind_of(t->want->class),
+                                 is_whole(t->want) ? NULL : t->want->folder)) {
+            t->hint = DP_DAV_HINT_WAITS; /* told when its second is over */
+            continue;
+        }
+        /* the look began after it was said, and found what was announced */
+        bool is_covered =
+            only_looked && now_us - t->changed_us < FRESH_US && t->changed_us;
+        t->hint = DP_DAV_HINT_NONE;
+        if (!is_covered) {
+            announce(t, t->is_new);
+        }
+    }
+}
+
+void dp_dav_hints_late(void *ctx)
+{
+    dp_dav_tell_hinted(ctx, false);
+}
