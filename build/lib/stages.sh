@@ -170,7 +170,7 @@ run_fuzz ()
     make -C "$build" -j "$(jobs_n)" --no-print-directory fuzz \
         FUZZ_SECONDS="${FUZZ_SECONDS:-60}"
 }
-run_bench () { DP_BUILD_DIR=$build "$1" --phones 500 --wakes 20; }
+run_bench () { DP_BUILD_DIR=$build "$1" --quick; }
 
 stage_full ()
 {

@@ -2,6 +2,7 @@
 """What held Pings cost, and how fast one of them is woken.
 
     tests/bench/hold.py [--phones 10000] [--wakes 300] [--tls] [--json FILE]
+    tests/bench/hold.py --quick
 
 A real Apache (4 children of 32 threads), the real watcher, real Maildirs and
 the backend of the tests; every phone does its FolderSync and Syncs, then Pings
@@ -149,7 +150,11 @@ def main():
     parser.add_argument("--idle", type=float, default=20)
     parser.add_argument("--tls", action="store_true")
     parser.add_argument("--json")
+    parser.add_argument("--quick", action="store_true",
+                        help="few of everything: does it work")
     args = parser.parse_args()
+    if args.quick:
+        args.phones, args.wakes = 500, 20
     args.probes = min(args.probes, args.phones)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
