@@ -5,6 +5,7 @@
  *   dav_box.c      one home of one user      dav_look.c  a look at it
  *   dav_tell.c     what a look means for the bus
  *   dav_home.c     the collections of a home, and what changed (pure)
+ *   dav_kinds.c    which items are events, which are tasks (pure)
  *   dav_xml.c      the server's answers (pure)      dav_fetch.c  HTTP
  *   dav_explain.c  for people
  *
@@ -80,7 +81,7 @@ typedef struct dp_dav {
     unsigned running_n;
     dp_dav_clock clock;
     dp_log_cause trouble[DP_DAV_TROUBLES];
-    uint64_t looks_n, details_n, failures_n, changes_n, hints_n;
+    uint64_t looks_n, details_n, kinds_n, failures_n, changes_n, hints_n;
     char answer[512];
 } dp_dav;
 
@@ -97,6 +98,7 @@ struct dp_dav_box {
     dp_link_node job;   /* in a queue */
     dp_dav_fetch *fetch;
     dp_dav_coll *detailed;
+    struct dp_dav_detail *detail; /* of `detailed`, while it is read */
     bool is_looking, wants_again;
     unsigned failures_n; /* in a row */
     dp_dav_trouble trouble;

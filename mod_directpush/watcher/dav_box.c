@@ -90,6 +90,7 @@ void dp_dav_box_abandon(dp_dav_box *box, const char *why)
     }
     box->is_looking = box->wants_again = false;
     box->detailed = NULL;
+    dp_dav_detail_forget(box);
     dp_dav_tell_changes(box);
     dp_dav_tell_hinted(box, false);
     dp_dav_suspend_all(box, why);

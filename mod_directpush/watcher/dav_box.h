@@ -24,6 +24,28 @@ void dp_dav_hints_late(void *box);
 /** Nothing of this box is vouched for until it is known again. */
 void dp_dav_suspend_all(dp_dav_box *box, const char *why);
 
+/* --- dav_detail.c */
+
+/** Ask what has changed in box->detailed, and which kinds of items; then go on
+ *  by dp_dav_detail_over(). */
+void dp_dav_detail_ask(dp_dav_box *box);
+
+/** The look has ended, however. */
+void dp_dav_detail_forget(dp_dav_box *box);
+
+/* --- dav_look.c */
+
+/** Send a request of the look. @return false: none is sent, the look failed */
+bool dp_dav_ask(dp_dav_box *box, const char *method, const char *url,
+                const char *body, dp_dav_done *done);
+
+/** Does the answer tell that something is wrong with the server? Then the look
+ *  has failed. */
+bool dp_dav_is_broken(dp_dav_box *box, const dp_dav_answer *a);
+
+/** The detail is judged: on to the next one, or to the look's end. */
+void dp_dav_detail_over(dp_dav_box *box);
+
 /* --- dav_box.c */
 
 /** A segment of a path, percent-encoded. @return bytes */

@@ -97,6 +97,7 @@ void dp_dav_report(const dp_source *source,
     line(ctx, "dav_collections_unsettled", t.open);
     line(ctx, "dav_looks", s->looks_n);
     line(ctx, "dav_details", s->details_n);
+    line(ctx, "dav_kinds_asked", s->kinds_n);
     line(ctx, "dav_failures", s->failures_n);
     line(ctx, "dav_changes", s->changes_n);
     line(ctx, "dav_told", s->hints_n);

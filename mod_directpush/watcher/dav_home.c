@@ -28,6 +28,7 @@ static void free_coll(dp_dav_coll *c)
     free(c->token);
     free(c->base_tag);
     free(c->base_token);
+    dp_dav_kinds_clear(&c->known);
     free(c);
 }
 
@@ -145,6 +146,7 @@ static void settle(dp_dav_coll *c)
     set(&c->base_tag, c->tag);
     set(&c->base_token, c->token);
     c->told = DP_DAV_NO_DETAIL;
+    c->base_n++;
     c->is_open = false;
 }
 
@@ -155,7 +157,9 @@ static void judge_blindly(dp_dav_home *h, dp_dav_coll *c)
         return;
     }
     bool is_over = is_settled(h, c->tag);
-    c->has_changed |= c->has_moved || (c->is_open && is_over);
+    if (c->has_moved || (c->is_open && is_over)) {
+        c->changed = c->kinds;
+    }
     c->has_moved = false;
     if (is_over) {
         settle(c);
@@ -205,12 +209,15 @@ dp_dav_coll *dp_dav_home_next_detail(const dp_dav_home *h)
 }
 
 void dp_dav_home_detail(dp_dav_home *h, dp_dav_coll *c, uint64_t sum,
-                        const char *token)
+                        const char *token, unsigned kinds)
 {
     c->wants_detail = false;
-    /* a tag that moved without any item: the collection itself changed */
-    c->has_changed |= sum != c->told
-                      || (c->has_moved && sum == DP_DAV_NO_DETAIL);
+    if (c->has_moved && sum == DP_DAV_NO_DETAIL) {
+        c->changed = c->kinds; /* no item: the collection itself changed */
+    }
+    else if (sum != c->told) {
+        c->changed |= kinds & c->kinds;
+    }
     c->told = sum;
     c->has_moved = false;
     /* the detail is younger than the list: what it has more is in the next */

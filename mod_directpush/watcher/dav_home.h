@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/dp_clock.h"
+#include "watcher/dav_kinds.h"
 #include "watcher/dav_xml.h"
 
 /* A tag of that second is final this much after the second began: the second
@@ -39,7 +40,9 @@ typedef struct dp_dav_coll {
     bool has_moved;     /* its tag is another, and that was not judged yet */
     unsigned waits_n;   /* looks at it since then that came too early */
     bool wants_detail;  /* ask for it in this look */
-    bool has_changed;   /* to be told; cleared by who does */
+    unsigned changed;   /* kinds to be told of; cleared by who does */
+    uint32_t base_n;    /* the base is the so-manieth one */
+    dp_dav_kinds known;
 } dp_dav_coll;
 
 typedef struct dp_dav_home {
@@ -73,9 +76,10 @@ bool dp_dav_home_listed(dp_dav_home *h, long long date_s,
 /** The next that wants detail, or NULL. */
 dp_dav_coll *dp_dav_home_next_detail(const dp_dav_home *h);
 
-/** Its detail: `sum` by dp_dav_detail_add, token of the answer. */
+/** Its detail: `sum` by dp_dav_detail_add, token of the answer.
+ *  @param kinds  of the items that differ from those told before, or more */
 void dp_dav_home_detail(dp_dav_home *h, dp_dav_coll *c, uint64_t sum,
-                        const char *token);
+                        const char *token, unsigned kinds);
 
 /** There is no detail to be had. */
 void dp_dav_home_no_detail(dp_dav_home *h, dp_dav_coll *c);

@@ -34,6 +34,7 @@ static void end_look(dp_dav_box *box, dp_time_us next_us)
 {
     box->is_looking = false;
     box->detailed = NULL;
+    dp_dav_detail_forget(box);
     schedule(box, next_us);
     if (box->wants_again && !box->trouble) {
         box->wants_again = false;
@@ -174,51 +175,22 @@ static bool is_answer(dp_dav_box *box, const dp_dav_answer *a)
     return false;
 }
 
-static void ask_detail(dp_dav_box *box);
+bool dp_dav_is_broken(dp_dav_box *box, const dp_dav_answer *a)
+{
+    bool is_broken = (a->error && !a->is_too_long) || a->status == 401
+                     || a->status == 429 || a->status >= 500;
+    return is_broken && !is_answer(box, a);
+}
 
-static void next_detail(dp_dav_box *box)
+void dp_dav_detail_over(dp_dav_box *box)
 {
     box->detailed = dp_dav_home_next_detail(&box->home);
     if (box->detailed) {
-        ask_detail(box);
+        dp_dav_detail_ask(box);
     }
     else {
         finish(box);
     }
-}
-
-typedef struct summing {
-    const uint8_t *hash_key;
-    uint64_t sum;
-} summing;
-
-static bool add_item(void *ctx, const dp_dav_response *r)
-{
-    summing *s = ctx;
-    s->sum = dp_dav_detail_add(s->sum, s->hash_key, r);
-    return true;
-}
-
-static void detail_done(void *ctx, const dp_dav_answer *a)
-{
-    dp_dav_box *box = ctx;
-    char token[DP_DAV_TEXT_MAX];
-    summing all = {box->source->hash_key, DP_DAV_NO_DETAIL};
-    box->fetch = NULL;
-    box->source->running_n--;
-    bool is_broken = (a->error && !a->is_too_long) || a->status == 401
-                     || a->status == 429 || a->status >= 500;
-    if (is_broken && !is_answer(box, a)) {
-        return;
-    }
-    if (!a->is_too_long && a->status == 207
-        && !dp_dav_read(a->body, a->body_n, add_item, &all, token)) {
-        dp_dav_home_detail(&box->home, box->detailed, all.sum, token);
-    }
-    else {
-        dp_dav_home_no_detail(&box->home, box->detailed);
-    }
-    next_detail(box);
 }
 
 static bool has_collections(dp_dav_box *box, const dp_dav_answer *a)
@@ -253,12 +225,11 @@ static void list_done(void *ctx, const dp_dav_answer *a)
              "(SOGo: SOGoSuperUsernames)", 0);
     }
     else {
-        next_detail(box);
+        dp_dav_detail_over(box);
     }
 }
 
-/* @return false after fail() */
-static bool ask(dp_dav_box *box, const char *method, const char *url,
+bool dp_dav_ask(dp_dav_box *box, const char *method, const char *url,
                 const char *body, dp_dav_done *done)
 {
     char password[1024];
@@ -294,36 +265,5 @@ void dp_dav_box_look(dp_dav_box *box)
         }
     }
     dp_dav_home_begin(&box->home);
-    ask(box, "PROPFIND", box->url, list_body, list_done);
-}
-
-static void escape_xml(char *out, size_t cap, const char *text)
-{
-    size_t n = 0;
-    for (; *text && n + 7 < cap; text++) {
-        if (strchr("<>&\"'", *text)) {
-            n += (size_t)snprintf(out + n, 7, "&#%d;", *text);
-        }
-        else {
-            out[n++] = *text;
-        }
-    }
-    out[n] = '\0';
-}
-
-static void ask_detail(dp_dav_box *box)
-{
-    char name[DP_TOPIC_FOLDER_MAX * 3 + 8], token[DP_DAV_TEXT_MAX * 6];
-    char url[8192], body[DP_DAV_TEXT_MAX * 6 + 512];
-    dp_dav_escape(name, sizeof(name), box->detailed->name);
-    escape_xml(token, sizeof(token), box->detailed->base_token);
-    snprintf(url, sizeof(url), "%s%s/", box->url, name);
-    snprintf(body, sizeof(body),
-             "<?xml version=\"1.0\" encoding=\"utf-8\"?>"
-             "<D:sync-collection xmlns:D=\"DAV:\"><D:sync-token>%s"
-             "</D:sync-token><D:sync-level>1</D:sync-level><D:prop>"
-             "<D:getetag/></D:prop></D:sync-collection>",
-             token);
-    box->source->details_n++;
-    ask(box, "REPORT", url, body, detail_done);
+    dp_dav_ask(box, "PROPFIND", box->url, list_body, list_done);
 }

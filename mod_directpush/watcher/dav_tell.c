@@ -69,15 +69,32 @@ unsigned dp_dav_kind_of(dp_class c)
                                     : 0;
 }
 
+/* What was said of tasks was about the events that have changed: who saw a
+ * deletion pass can't know. A change of both is found by a later look. */
+static void cover_other(dp_dav_box *box, dp_class c, const char *name)
+{
+    const char *const folders[] = {name, DP_TOPIC_WHOLE_CLASS};
+    for (size_t i = 0; i < 2; i++) {
+        dp_dav_topic *t = topic_for(box, c, folders[i]);
+        if (t) {
+            cover(t);
+        }
+    }
+}
+
 void dp_dav_tell_changes(dp_dav_box *box)
 {
     for (dp_dav_coll *c = box->home.first; c; c = c->next) {
-        for (size_t i = 0; c->has_changed && i < 3; i++) {
-            if (c->kinds & dp_dav_kind_of(classes[i])) {
+        for (size_t i = 0; c->changed && i < 3; i++) {
+            unsigned kind = dp_dav_kind_of(classes[i]);
+            if (c->changed & kind) {
                 tell_of(box, classes[i], c->name);
             }
+            else if (c->kinds & kind) {
+                cover_other(box, classes[i], c->name);
+            }
         }
-        c->has_changed = false;
+        c->changed = 0;
     }
 }
 

@@ -20,12 +20,14 @@ typedef struct reading {
     void *ctx;
     char *out_token;
     int depth;
-    bool is_multistatus, in_response, in_propstat, in_type, is_stopped;
+    bool is_multistatus, in_response, in_propstat, in_type, in_data, is_stopped;
     bool is_bad; /* the propstat's status is not 2xx */
     unsigned responses_n;
     dp_dav_response all, part; /* the response; the propstat being read */
     char text[DP_DAV_TEXT_MAX];
     size_t text_n;
+    char line[16]; /* how one of calendar-data begins */
+    size_t line_n;
 } reading;
 
 static void stop(reading *r, const char *why)
@@ -70,6 +72,30 @@ static void note_component(dp_dav_response *p, int n, const xmlChar **a)
     }
 }
 
+/* Of an item only what it is. */
+static void end_line(reading *r)
+{
+    if (r->line_n == 12 && memcmp(r->line, "BEGIN:VEVENT", 12) == 0) {
+        r->part.kinds |= DP_DAV_EVENTS;
+    }
+    else if (r->line_n == 11 && memcmp(r->line, "BEGIN:VTODO", 11) == 0) {
+        r->part.kinds |= DP_DAV_TASKS;
+    }
+    r->line_n = 0;
+}
+
+static void read_data(reading *r, const xmlChar *text, int n)
+{
+    for (int i = 0; i < n; i++) {
+        if (text[i] == '\n' || text[i] == '\r') {
+            end_line(r);
+        }
+        else if (r->line_n < sizeof(r->line)) {
+            r->line[r->line_n++] = (char)text[i];
+        }
+    }
+}
+
 /* Inside a response. */
 static void started_inside(reading *r, const xmlChar *name, bool is_dav,
                            int attributes_n, const xmlChar **attributes)
@@ -87,6 +113,10 @@ static void started_inside(reading *r, const xmlChar *name, bool is_dav,
     }
     else if (r->in_propstat && is(name, "comp")) {
         note_component(&r->part, attributes_n, attributes);
+    }
+    else if (r->in_propstat && is(name, "calendar-data")) {
+        r->in_data = true;
+        r->line_n = 0;
     }
 }
 
@@ -204,11 +234,15 @@ static void ended(void *ctx, const xmlChar *name, const xmlChar *prefix,
     if (r->in_type && is_dav && is(name, "resourcetype")) {
         r->in_type = false;
     }
+    else if (r->in_data && is(name, "calendar-data")) {
+        end_line(r);
+        r->in_data = false;
+    }
     else if (is_dav && r->in_propstat && is(name, "propstat")) {
         end_propstat(r);
     }
     else if (r->depth == 2 && r->in_response) {
-        r->in_response = r->in_propstat = r->in_type = false;
+        r->in_response = r->in_propstat = r->in_type = r->in_data = false;
         if (!r->each(r->ctx, &r->all)) {
             stop(r, "it was not read to its end");
         }
@@ -224,6 +258,10 @@ static void characters(void *ctx, const xmlChar *text, int n)
 {
     reading *r = ctx;
     if (r->is_stopped) {
+        return;
+    }
+    if (r->in_data) {
+        read_data(r, text, n);
         return;
     }
     if ((size_t)n >= sizeof(r->text) - r->text_n) {

@@ -26,7 +26,7 @@ typedef struct dp_dav_response {
     char ctag[DP_DAV_TEXT_MAX];
     char token[DP_DAV_TEXT_MAX]; /* sync-token of the collection */
     char etag[DP_DAV_TEXT_MAX];
-    unsigned kinds;  /* of dp_dav_kind: what it says to hold */
+    unsigned kinds;  /* of dp_dav_kind: what it says to hold, or what it is */
     bool is_calendar, is_addressbook;
     int status;      /* of the response itself; 0: only its parts have one */
 } dp_dav_response;

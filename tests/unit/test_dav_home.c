@@ -44,7 +44,7 @@ static bool look(dp_dav_home *h, const char *tag, long long date_s,
     assert_true(dp_dav_home_listed(h, date_s, 1000));
     for (dp_dav_coll *c; (c = dp_dav_home_next_detail(h));) {
         if (token) {
-            dp_dav_home_detail(h, c, sum, token);
+            dp_dav_home_detail(h, c, sum, token, c->kinds);
         }
         else {
             dp_dav_home_no_detail(h, c);
@@ -52,9 +52,9 @@ static bool look(dp_dav_home *h, const char *tag, long long date_s,
     }
     dp_dav_home_end(h);
     dp_dav_coll *c = dp_dav_home_find(h, "personal");
-    bool has_changed = c && c->has_changed;
+    bool has_changed = c && c->changed;
     if (c) {
-        c->has_changed = false;
+        c->changed = 0;
     }
     return has_changed;
 }
@@ -202,7 +202,7 @@ static void collections_come_and_go(void **state)
     assert_true(dp_dav_home_listed(&h, T, 0));
     assert_true(dp_dav_home_end(&h));
     assert_true(h.has_list_changed);
-    assert_true(dp_dav_home_find(&h, "team")->has_changed);
+    assert_true(dp_dav_home_find(&h, "team")->changed);
     look(&h, "x", T, 0, NULL);
     assert_true(h.has_list_changed);
     assert_null(dp_dav_home_find(&h, "team"));
