@@ -7,7 +7,6 @@ import pytest
 
 from dp import wbxml
 from dp.phone import PendingPing
-from dp.process import wait_until
 from dp.wire import Pending
 
 
@@ -21,7 +20,8 @@ def announced(site, phone, ping, mail, folder="INBOX"):
 
 def test_a_change_before_the_sync_that_brings_it_is_not_told_again(site):
     phone = site.in_step()
-    site.mails().deliver("one")
+    with site.published():
+        site.mails().deliver("one")
     assert len(phone.sync_until_done("INBOX")) == 1
     assert phone.start_ping(["INBOX"], 600).is_held(1)
 
@@ -67,8 +67,9 @@ def test_a_change_while_no_ping_is_there_is_told_at_once(site):
 
 def test_a_change_in_one_folder_while_another_is_synchronised(site):
     phone = site.in_step("INBOX", "Sent")
-    site.mails().deliver("one", "Sent")
-    site.mails().deliver("two")
+    with site.published(2):
+        site.mails().deliver("one", "Sent")
+        site.mails().deliver("two")
     phone.sync_until_done("INBOX")
     answer = phone.ping(["INBOX", "Sent"], 600)
     assert (answer.status, answer.folders) == (2, [phone.id("Sent")])
@@ -168,10 +169,8 @@ def test_a_response_that_waits_in_a_full_socket_is_not_delivered(make_site):
 def test_a_sync_with_the_previous_key_withdraws_the_mark(site):
     """The response arrived in full, and the phone lost it all the same."""
     phone = site.in_step()
-    before = site.watcher.status()["published_new"]
-    site.mails().deliver("one")
-    wait_until(lambda: site.watcher.status()["published_new"] > before,
-               "the watcher has seen it: the Sync covers it")
+    with site.published():
+        site.mails().deliver("one")
     phone.sync("INBOX", apply=False)
     ping = phone.start_ping(["INBOX"], 600)
     ping.is_answered(0.3)

@@ -72,7 +72,8 @@ def test_a_sync_here_counts_for_the_ping_there(make_site, there):
     """A phone with two connections: the Sync that brought the mail on one, the
     next Ping right behind it on the other. It is not told again."""
     site, phone, other = two_connections(make_site, there)
-    site.mails().deliver("one")
+    with site.published():
+        site.mails().deliver("one")
     phone.sync_until_done("INBOX")
     assert other.start_ping(["INBOX"], 600).is_held(4)
 

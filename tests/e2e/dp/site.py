@@ -1,4 +1,5 @@
 """A whole site: Maildirs, backend, watcher, Apache, and phones."""
+import contextlib
 import os
 import shutil
 import tempfile
@@ -160,6 +161,16 @@ class Site:
                 return answer
             phone.foldersync()
         raise AssertionError("Status 7 again and again")
+
+    @contextlib.contextmanager
+    def published(self, changes=1):
+        """Changes that the watcher has told of at the end of the block. What
+        begins after it is about a change that is known.
+        @param changes  how many topics change within the block"""
+        before = self.watcher.status()["published_new"]
+        yield
+        wait_until(lambda: self.watcher.status()["published_new"]
+                   >= before + changes, "the watcher has told of it")
 
     def told(self, phone, folder="INBOX", ping=None, mail=None, folders=None):
         """The promise: the answer to this Ping, or to the next one, names the
