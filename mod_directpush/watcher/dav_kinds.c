@@ -83,7 +83,7 @@ unsigned dp_dav_news_judge(const dp_dav_news *news, unsigned all)
 
 static dp_dav_item *room(dp_dav_kinds *k)
 {
-    if (k->n == k->cap && k->cap < DP_DAV_KNOWN_MAX) {
+    if (k->n >= k->cap && k->cap < DP_DAV_KNOWN_MAX) {
         k->cap = k->cap ? k->cap * 2 : 8;
         k->items = realloc(k->items, k->cap * sizeof(*k->items));
         DP_ASSERT(k->items);

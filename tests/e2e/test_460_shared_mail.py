@@ -9,7 +9,8 @@ import pytest
 from dp.process import wait_until
 from dp.stack.site import sharing_lines
 
-HOUR = {"DirectPushFallbackInterval": "3600s 3600s", "DirectPushQuiet": "1s"}
+HOUR = {"DirectPushFallbackInterval": "3600s 3600s", "DirectPushQuiet": "1s",
+        "DirectPushPace": "0s"}
 
 
 @pytest.fixture
@@ -160,12 +161,14 @@ def test_a_restart_of_directpushd(site):
 
 
 def held_at_last(phone, *folders):
-    """A Ping that is held, of a phone that does not sync in between."""
+    """A Ping that is held, of a phone that syncs only what is in its list."""
     for _ in range(8):
         ping = phone.start_ping([(f, "Email") for f in folders], 600)
         if ping.is_held(0.7):
             return ping
-        ping.answer()
+        for f in ping.answer().folders:
+            if f in phone.folders:
+                phone.sync_until_done(f)
     raise AssertionError("not held")
 
 
