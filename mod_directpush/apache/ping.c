@@ -335,15 +335,18 @@ static int serve(ping *p)
 }
 
 /* No proof: the backend decides, a few at a time; then a provoked Sync does;
- * then the phone has to wait. Nothing of the device is looked at or kept. */
-static int serve_stranger(ping *p)
+ * then the phone has to wait. Nothing of the device is looked at or kept. A
+ * Ping that leaves the folders out is asked for them (Status 3) on the way to
+ * that Sync: phones that send nothing else would get 503 for as long as others'
+ * Pings last. */
+static int serve_stranger(ping *p, bool is_sound)
 {
     if (dp_passing_has_room()) {
         return hand_on(p);
     }
     p->params.folders = p->asked.folders;
     p->params.folders_n = p->asked.folders_n;
-    if (p->params.folders_n
+    if ((p->params.folders_n || is_sound)
         && p->params.folders_n <= (size_t)p->conf->max_folders
         && dp_spread_reserve(&dp_all->provoke,
                              (uint32_t)dp_conf_of(dp_here->server)->provoke,
@@ -401,7 +404,7 @@ static int judge(ping *p)
     case REFUSED:
         return hand_on(p);
     case STRANGER:
-        return serve_stranger(p);
+        return serve_stranger(p, parsed == DP_PING_PARSED);
     case EXPIRED:
         return ask_for_sync(p);
     case KNOWN:

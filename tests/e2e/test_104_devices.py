@@ -330,6 +330,25 @@ def test_more_passed_pings_than_allowed_do_not_pile_up(make_site):
     assert site.held() == 0
 
 
+def test_an_empty_ping_beyond_them_leads_to_a_sync_as_well(make_site):
+    """Status 3 asks for the whole Ping, Status 2 for the Sync that proves the
+    login, while another's Ping keeps the only place at the backend."""
+    site = make_site(httpd=dict(tune={"DirectPushMaxPassed": "1"}))
+    first, phone = (site.synced_phone(direct=True) for _ in range(2))
+    for p in (first, phone):
+        p.endpoint = site.httpd.endpoint()
+        p.connect()
+    passed = first.start_ping(["INBOX"], 600)
+    site.backend.wait_for(n=1, cmd="Ping")
+    assert phone.ping().status == 3
+    answer = phone.ping(["INBOX"], 600)
+    assert answer.status == 2 and answer.folders == [phone.id("INBOX")]
+    phone.sync("INBOX")
+    site.hold(phone)
+    assert site.held() == 1 and not passed.is_answered(0)
+    assert site.backend.count(cmd="Ping") == 1
+
+
 def test_forget_of_one_device_ends_its_hold_and_no_other(site):
     one, ping1 = site.held_phone(device_id="phoneone")
     two, ping2 = site.held_phone(device_id="phonetwo")
