@@ -52,7 +52,10 @@ const char *dp_bus_problem_text(dp_bus_problem problem)
         return "made by another version of directpushd: restart directpushd "
                "and httpd after an upgrade";
     case DP_BUS_OTHER_BOOT:
-        return "left from before a reboot: start directpushd";
+        return "of another boot: start directpushd; if it runs, it sees "
+               "another /proc/sys/kernel/random/boot_id than this process, as "
+               "in a container by ProtectKernelTunables or "
+               "ProtectControlGroups of one of the services: remove these";
     case DP_BUS_SYSTEM:
         break;
     }

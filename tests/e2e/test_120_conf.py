@@ -117,3 +117,17 @@ def test_a2enmod_enables_it_in_debians_configuration(tmp_path):
     assert sorted(n for n in os.listdir(etc / "mods-enabled")
                   if n.startswith("directpush")) == ["directpush.conf",
                                                      "directpush.load"]
+
+
+def test_the_unit_sees_the_boot_that_apache_sees_and_never_gives_up():
+    """In a container these two make /proc/sys anew, with the host's boot_id:
+    the bus would be one of another boot to Apache. Without the start limit off,
+    half a second of a full disk leaves phones at the fallback interval until
+    somebody looks."""
+    unit = shipped("directpushd.service.in")
+    words = dict(line.split("=", 1) for line in unit.splitlines()
+                 if "=" in line and not line.startswith("#"))
+    assert not {"ProtectKernelTunables", "ProtectControlGroups",
+                "ProtectProc", "ProcSubset"} & set(words)
+    assert words["Restart"] == "always"
+    assert words["StartLimitIntervalSec"] == "0"
