@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/dp_check.h"
 #include "watcher/conf_dav.h"
@@ -292,7 +293,11 @@ static dp_conf *take_all(const char *file, cfg_t *cfg, char *problem,
 
 static dp_conf *parse(cfg_t *cfg, const char *file, char *problem, size_t cap)
 {
-    int rv = cfg_parse(cfg, file);
+    struct stat st;
+    /* the scanner of libconfuse ends the program when it can't read on */
+    bool is_dir = stat(file, &st) == 0 && S_ISDIR(st.st_mode);
+    errno = EISDIR;
+    int rv = is_dir ? CFG_FILE_ERROR : cfg_parse(cfg, file);
     if (rv == CFG_FILE_ERROR) {
         snprintf(problem, cap, "%s: expected a readable file: %s", file,
                  strerror(errno));

@@ -16,14 +16,32 @@
 
 #include "bus/topic_name.h"
 
+/* Dovecot's `:INDEX=/path` and the like; a colon alone may be in a name. */
+static bool has_option(const char *t)
+{
+    for (const char *c = strchr(t, ':'); c; c = strchr(c + 1, ':')) {
+        size_t n = strspn(c + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+        if (n && c[1 + n] == '=') {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *dp_maildir_template_problem(const char *t)
 {
     bool names_user = false;
+    if (strncmp(t, "maildir:", 8) == 0) {
+        return "the path alone, without \"maildir:\"";
+    }
     if (t[0] != '/') {
         return "an absolute path";
     }
     if (strlen(t) > DP_MAILDIR_PATH_MAX / 2) {
         return "a shorter path";
+    }
+    if (has_option(t)) {
+        return "the path alone, without options like :INDEX= behind it";
     }
     if (strstr(t, "/../") || strstr(t, "/./")) {
         return "a path without . and ..";

@@ -77,6 +77,10 @@ static void a_mistake_is_told_with_its_line(void **state)
          ":3: public = \"/p/%u\": expected an absolute path without %"},
         {"maildir {\n path = \"/m/%u\"\n shared_dict = \"d\"\n}\n",
          ":3: shared_dict = \"d\": expected an absolute path"},
+        {"maildir {\n path = \"maildir:/m/%u\"\n}\n",
+         ":2: path = \"maildir:/m/%u\": expected the path alone, without"},
+        {"maildir {\n path = \"/m/%u:INDEX=/i/%u\"\n}\n",
+         ": expected the path alone, without options"},
         {"topics = \"many\"\n", "expected a number"},
         {"maildir { }\n", ":1: maildir: expected path ="},
         {"topics = 64\nmaildir {\n path = \"/m/%u}\" # }\n/* } */\n",
@@ -96,6 +100,14 @@ static void a_mistake_is_told_with_its_line(void **state)
         assert_non_null(strstr(problem, cases[i][1]));
         assert_null(strchr(problem, '\n'));
     }
+}
+
+static void a_directory_is_no_configuration(void **state)
+{
+    char problem[512];
+    assert_null(dp_conf_read("/tmp", problem, sizeof(problem)));
+    assert_string_equal(problem,
+                        "/tmp: expected a readable file: Is a directory");
 }
 
 static void comments_and_strings_are_no_words(void **state)
@@ -126,6 +138,7 @@ int main(void)
         cmocka_unit_test(an_empty_file_has_all_defaults),
         cmocka_unit_test(every_word_is_taken),
         cmocka_unit_test(a_mistake_is_told_with_its_line),
+        cmocka_unit_test(a_directory_is_no_configuration),
         cmocka_unit_test(comments_and_strings_are_no_words),
         cmocka_unit_test(a_file_that_is_not_there_is_told),
     };
