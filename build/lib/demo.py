@@ -54,7 +54,9 @@ class Device:
 
     @staticmethod
     def command(site, user=USER):
-        return [built("directpush-device"), "--ca", site.certificate.cert,
+        # an id of its own: directpush-device run by hand is another phone
+        return [built("directpush-device"), "--device-id", "quickstart",
+                "--ca", site.certificate.cert,
                 "https://localhost:%d" % site.httpd.tls_port, user]
 
     def _read(self):
@@ -156,6 +158,8 @@ def hold(site, device):
                          % (site.held(), device.last))
     show("for up to %d s: connection #%d, request %d", ping["heartbeat"],
          ping["connection"], ping["request"])
+    wait_until(lambda: site.httpd.busy_workers() == 0,
+               "Apache's workers are free while the Ping is held", LIMIT_S)
     show("held by Apache: %d; workers busy with it: %d; Pings at the "
          "backend: %d", site.held(), site.httpd.busy_workers(),
          site.backend.count(cmd="Ping"))

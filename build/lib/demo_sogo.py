@@ -108,7 +108,8 @@ def explain(site, user, password, address, port):
     say("\nDeliver a mail, or change the calendar:\n")
     say("  printf 'Subject: Hello\\n\\nIt works.\\n' | setpriv --reuid mail "
         "--regid mail \\\n      --clear-groups -- /usr/lib/dovecot/dovecot-lda "
-        "-c %s -d %s", site.stack.dovecot.conf, user)
+        "-o log_path=/dev/stderr \\\n      -o info_log_path=/dev/null -c %s -d "
+        "%s", site.stack.dovecot.conf, user)
     say("  any CalDAV client: https://localhost:%d/SOGo/dav/%s/Calendar/"
         "personal/", site.httpd.tls_port, user)
     say("  curl http://127.0.0.1:%d/directpush-status\n",
