@@ -154,6 +154,10 @@ static void tell_link(dp_keeper *k, int why)
         remedy = "directpushd does not run: start it (systemctl start "
                  "directpushd)";
     }
+    else if (why == ENOTDIR) {
+        remedy = "DirectPushRuntimeDir has to name the directory that is "
+                 "runtime_dir in directpushd.conf";
+    }
     else if (why == EACCES) {
         remedy = "set `group` in directpushd.conf to the group of Apache's "
                  "user";

@@ -66,7 +66,10 @@ static dp_run nothing_changed(ping_loop *l, dp_time_us after_us)
     bool is_early = after_us + EARLY_US < (dp_time_us)sent_s * DP_SECOND_US;
     if (is_early && after_us < DP_SECOND_US) {
         return dp_session_pause(s, &s->patience,
-                                "the server does not hold the Ping", 0);
+                                "the server does not hold the Ping, or "
+                                "another program pings with this device id "
+                                "(--device-id)",
+                                0);
     }
     dp_back_off_reset(&s->patience);
     if (!is_early) {
