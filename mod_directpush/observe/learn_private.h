@@ -35,9 +35,10 @@ typedef struct dp_sync_seen {
     uint64_t key_hash;
     bool key_is_zero;
     bool wants_changes;
+    bool said_get_changes;
     bool is_odd;        /* something did not fit, or it was named twice */
     bool is_unasked;    /* only answered; record `s` may know of it */
-    unsigned adds, changes, deletes; /* of the client */
+    unsigned adds, changes, deletes, fetches; /* of the client */
     /* response */
     bool is_answered;
     bool more_available;
@@ -45,6 +46,7 @@ typedef struct dp_sync_seen {
     uint64_t new_key_hash;
     unsigned brought;   /* adds, changes and deletes of the server */
     unsigned bad;       /* client's items that were refused */
+    bool has_responses; /* to what the client sent */
 } dp_sync_seen;
 
 typedef struct dp_learn_sync {
@@ -52,6 +54,7 @@ typedef struct dp_learn_sync {
     dp_sync_seen *list;
     size_t n, cap;
     bool is_too_many;
+    bool has_commands; /* of the client, for one of them */
 } dp_learn_sync;
 
 /* One Add, Update or Delete of a FolderSync; spans into the exchange. */
@@ -194,6 +197,8 @@ typedef struct dp_mark_news {
     bool is_completed;  /* conditions 1 to 4 of eas-protocol 4.6 */
     bool has_commands;  /* of the client */
     bool has_brought;   /* items came down */
+    bool is_kept_back;  /* the backend may have sent none for the sake of the
+                           client's commands (eas-protocol 4.4) */
     dp_mark start;      /* the bus before the request went out */
     dp_time_us began_us, now_us;
     uint64_t token;

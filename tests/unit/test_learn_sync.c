@@ -367,16 +367,89 @@ static void the_mark_moves_after_two_useless_announcements(void **state)
     settle(l);
     uint64_t seq = lab_change(l, all);
     lab_tick(l, 60 * DP_SECOND_US);
+    lab_coll asked = client_change;
+    asked.get_changes = 1; /* so nobody keeps anything back */
     for (int i = 0; i < 2; i++) {
         dp_announced a = {S(MAIL), seq};
         dp_coll_state_announced(l->store, &l->who, 9, &a, 1, l->now_us);
         assert_int_equal(lab_state(l, MAIL).announced_n, 1);
         assert_true(lab_mark(l, MAIL) < seq);
-        lab_sync_one(l, &client_change,
+        lab_sync_one(l, &asked,
                      &(lab_coll){.id = MAIL, .key = "k1", .status = 1});
         assert_int_equal(lab_state(l, MAIL).announced_n, 0);
     }
     assert_int_equal(lab_mark(l, MAIL), lab_head(l));
+}
+
+/* SOGo, Z-Push and Horde keep their own changes back when the phone fetches the
+ * rest of a mail (eas-protocol 4.4): that they bring nothing proves nothing. */
+static void fetching_an_item_proves_no_currency(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    dp_bus_ref all = lab_topic(l, DP_CLASS_EMAIL, "*");
+    settle(l);
+    uint64_t seq = lab_change(l, all);
+    lab_tick(l, 60 * DP_SECOND_US);
+    for (int get = 0; get <= 1; get++) {
+        lab_sync_one(l,
+                     &(lab_coll){.id = MAIL, .key = "k1", .get_changes = get,
+                                 .class_name = "Email", .fetches = 1},
+                     &(lab_coll){.id = MAIL, .key = "k1", .status = 1,
+                                 .fetches = 1});
+        assert_true(lab_mark(l, MAIL) < seq);
+    }
+    lab_sync_one(l, &ask_k1,
+                 &(lab_coll){.id = MAIL, .key = "k1", .status = 1});
+    assert_int_equal(lab_mark(l, MAIL), seq);
+}
+
+/* Z-Push: commands for one collection, and it sends no changes of the ones
+ * behind it either, unless they ask for them. */
+static void commands_for_one_collection_prove_nothing_of_another(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    dp_bus_ref all = lab_topic(l, DP_CLASS_EMAIL, "*");
+    settle(l);
+    uint64_t seq = lab_change(l, all);
+    lab_tick(l, 60 * DP_SECOND_US);
+    lab_coll asked[] = {{.id = "other", .key = "o1", .changes = 1,
+                         .class_name = "Email"},
+                        {.id = MAIL, .key = "k1", .class_name = "Email"}};
+    lab_coll answered[] = {{.id = "other", .key = "o2", .status = 1},
+                           {.id = MAIL, .key = "k1", .status = 1}};
+    lab_exchange(l, DP_CMD_SYNC, lab_sync(false, 0, false, asked, 2), 200,
+                 lab_sync(true, 0, false, answered, 2));
+    assert_true(lab_mark(l, MAIL) < seq);
+    asked[1].get_changes = 1;
+    lab_exchange(l, DP_CMD_SYNC, lab_sync(false, 0, false, asked, 2), 200,
+                 lab_sync(true, 0, false, answered, 2));
+    assert_int_equal(lab_mark(l, MAIL), seq);
+}
+
+/* What the backend has kept back the loop guard must not take for nothing: it
+ * is announced again, less and less often. */
+static void what_was_kept_back_twice_is_announced_still(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    dp_bus_ref all = lab_topic(l, DP_CLASS_EMAIL, "*");
+    settle(l);
+    uint64_t seq = lab_change(l, all);
+    lab_tick(l, 60 * DP_SECOND_US);
+    const lab_coll ways[][2] = {
+        {{.id = MAIL, .key = "k1", .changes = 1}, /* nothing said: Z-Push */
+         {.id = MAIL, .key = "k1", .status = 1}},
+        {{.id = MAIL, .key = "k1", .changes = 1, .get_changes = 1},
+         {.id = MAIL, .key = "k1", .status = 1, .bad = 1}}}; /* SOGo */
+    for (int i = 0; i < 6; i++) {
+        dp_announced a = {S(MAIL), seq};
+        dp_coll_state_announced(l->store, &l->who, 9, &a, 1, l->now_us);
+        lab_sync_one(l, &ways[i % 2][0], &ways[i % 2][1]);
+        assert_true(lab_mark(l, MAIL) < seq);
+    }
+    assert_true(lab_state(l, MAIL).announced_n >= 4);
 }
 
 static void bodies_teach_the_same_in_any_pieces(void **state)
@@ -419,6 +492,9 @@ int main(void)
         LAB_RAM(an_upload_does_not_jump_over_a_gap_in_watching),
         LAB_RAM(an_upload_that_was_refused_is_not_published),
         LAB_BOTH(the_mark_moves_after_two_useless_announcements),
+        LAB_RAM(fetching_an_item_proves_no_currency),
+        LAB_RAM(commands_for_one_collection_prove_nothing_of_another),
+        LAB_RAM(what_was_kept_back_twice_is_announced_still),
         LAB_RAM(bodies_teach_the_same_in_any_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
