@@ -330,6 +330,9 @@ static apr_status_t learn(dp_exchange *x, dp_store_txn *t)
     else if (is_accepted) {
         rv = remember(x, t);
     }
+    else { /* the backend may have taken the list for the next empty request */
+        rv = dp_last_sync_put(x->env.store, t, &x->who, NULL, 0);
+    }
     for (size_t i = 0; i < s->n && rv == APR_SUCCESS; i++) {
         if (!s->list[i].is_odd && !s->list[i].is_unasked) {
             rv = learn_one(x, t, &s->list[i]);

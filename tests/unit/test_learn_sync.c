@@ -170,6 +170,28 @@ static void an_empty_request_repeats_the_last(void **state)
     assert_int_equal(l->out.ids_n, 0);
 }
 
+/* The backend has the newer list, and we can't tell: an empty request then is
+ * about something else than we know. */
+static void a_list_whose_answer_was_not_read_ends_the_last(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    dp_bus_ref all = lab_topic(l, DP_CLASS_EMAIL, "*");
+    settle(l);
+    uint64_t seq = lab_change(l, all);
+    lab_tick(l, 60 * DP_SECOND_US);
+    lab_coll other = {.id = "other", .key = "o1", .class_name = "Email"};
+    lab_begin(l, DP_CMD_SYNC);
+    lab_body *q = lab_sync(false, 0, false, &other, 1);
+    lab_request(l, lab_span(q));
+    free(q);
+    dp_exchange_response_begin(l->x, 200, DP_TAP_OPAQUE, -1);
+    dp_exchange_response_bytes(l->x, S("in a coding that nobody asked for"));
+    lab_conclude(l, true);
+    lab_exchange(l, DP_CMD_SYNC, NULL, 200, NULL); /* `other`: nothing new */
+    assert_true(lab_mark(l, MAIL) < seq);
+}
+
 static void a_partial_request_says_nothing_of_what_it_leaves_out(void **state)
 {
     lab *l = *state;
@@ -480,6 +502,7 @@ int main(void)
         LAB_RAM(what_is_absent_from_a_response_is_not_concluded),
         LAB_RAM(an_empty_answer_is_good_for_all_that_were_asked),
         LAB_BOTH(an_empty_request_repeats_the_last),
+        LAB_BOTH(a_list_whose_answer_was_not_read_ends_the_last),
         LAB_BOTH(a_partial_request_says_nothing_of_what_it_leaves_out),
         LAB_RAM(a_collection_named_twice_teaches_nothing),
         LAB_RAM(a_class_without_an_id_teaches_nothing),
