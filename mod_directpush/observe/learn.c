@@ -251,6 +251,7 @@ void dp_exchange_free(dp_exchange **xp)
     if (x->kind && x->kind->free) {
         x->kind->free(x);
     }
+    dp_ping_params_free(&x->pinged);
     dp_tap_free(&x->request_tap);
     dp_tap_free(&x->response_tap);
     if (x->authorization) {

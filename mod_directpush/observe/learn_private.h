@@ -141,6 +141,8 @@ struct dp_exchange {
     int http_status;       /* 0: no response began */
     int64_t content_length;
     uint64_t response_n;   /* bytes as they came */
+    dp_ping_params pinged; /* what the device Pings, once has_pinged */
+    bool has_pinged;
     union {
         dp_learn_sync sync;
         dp_learn_folders folders;
@@ -169,7 +171,8 @@ void *dp_learn_grow(void **list, size_t *n, size_t *cap, size_t size);
 uint64_t dp_learn_token(dp_exchange *x);
 void dp_learn_want(dp_exchange *x, dp_class c, dp_span folder);
 void dp_learn_upload_add(dp_exchange *x, const dp_learn_upload *u);
-/** The topic of a collection. @return false: nobody knows */
+/** The topic of a collection. Without a hint the class is the one that the
+ *  device's Pings say. @return false: nobody knows */
 bool dp_learn_topic(dp_exchange *x, dp_store_txn *t, dp_span id,
                     dp_class hint, dp_folder_topic *out);
 /** The topic as it is now, or its class topic when that one is vouched for

@@ -309,6 +309,35 @@ static void what_the_backend_may_not_show_yet_is_asked_for_again(void **state)
     assert_int_equal(lab_mark(l, MAIL), lab_head(l));
 }
 
+/* From 12.1 on a Sync says no Class, and ids of Z-Push say nothing: of a device
+ * whose folder list is not known its Pings tell. */
+static void the_class_that_a_ping_said_counts_for_its_syncs(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    dp_bus_ref all = lab_topic(l, DP_CLASS_EMAIL, "*");
+    dp_ping_folder f[] = {{.id = S("7"), .class_name = S("Calendar")},
+                          {.id = S(MAIL), .class_name = S("Email")}};
+    dp_ping_params p = {.heartbeat_s = 600, .folders_n = 2, .folders = f};
+    dp_ping_params_put(l->store, NULL, &l->who, &p);
+    const lab_coll ask = {.id = MAIL, .key = "k1"};
+    lab_sync_one(l, &ask, NULL);
+    uint64_t before = lab_mark(l, MAIL);
+    uint64_t seq = lab_change(l, all);
+    lab_tick(l, DP_SECOND_US);
+    lab_sync_one(l, &ask, NULL); /* the backend may not show it yet */
+    assert_int_equal(lab_mark(l, MAIL), before);
+    assert_int_equal(lab_state(l, MAIL).announced.seq, seq);
+    assert_int_equal(l->out.wants_n, 1);
+    lab_tick(l, 2 * DP_SECOND_US);
+    lab_sync_one(l, &ask, NULL);
+    assert_int_equal(lab_mark(l, MAIL), seq);
+    lab_sync_one(l, &(lab_coll){.id = MAIL, .key = "k1", .adds = 1},
+                 &(lab_coll){.id = MAIL, .key = "k2", .status = 1});
+    assert_int_equal(l->out.uploads_n, 1);
+    assert_int_equal(l->out.uploads[0].topic.class_id, DP_CLASS_EMAIL);
+}
+
 static const lab_coll client_change = {
     .id = MAIL, .key = "k1", .class_name = "Email", .changes = 1};
 
@@ -510,6 +539,7 @@ int main(void)
         LAB_BOTH(without_proof_a_sync_leaves_no_trace),
         LAB_RAM(without_a_bus_the_sync_is_still_remembered),
         LAB_RAM(what_the_backend_may_not_show_yet_is_asked_for_again),
+        LAB_BOTH(the_class_that_a_ping_said_counts_for_its_syncs),
         LAB_BOTH(an_upload_that_succeeded_is_published),
         LAB_RAM(an_upload_does_not_hide_somebody_elses_change),
         LAB_RAM(an_upload_does_not_jump_over_a_gap_in_watching),
