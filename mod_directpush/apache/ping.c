@@ -141,6 +141,26 @@ static unsigned check_params(ping *p, uint32_t *out_value)
     return 0;
 }
 
+/* What the next Ping may leave out, whatever this one is answered: but not a
+ * heartbeat that is refused. */
+static void remember_params(const ping *p, unsigned status)
+{
+    dp_store *s = dp_here->store;
+    dp_store_txn *t = NULL;
+    dp_ping_params params = p->params;
+    if (status == DP_PING_HEARTBEAT) {
+        params.heartbeat_s = p->known.heartbeat_s;
+    }
+    else if (status) {
+        return;
+    }
+    if ((p->asked.has_folders || (p->asked.has_heartbeat && !status))
+        && s->ops->begin(s, true, &t) == APR_SUCCESS) {
+        dp_ping_params_put(s, t, &p->rq->who, &params);
+        s->ops->commit(&t);
+    }
+}
+
 /* What the store knows of one folder of the Ping. */
 static void spec_folder(ping *p, dp_store_txn *t, const dp_ping_folder *f,
                         uint64_t instance, uint64_t head, dp_hold_spec *spec,
@@ -315,6 +335,7 @@ static int serve(ping *p)
         hold = make_hold(p, t, &names);
     }
     s->ops->abort(&t);
+    remember_params(p, status);
     int rc;
     if (status) {
         rc = dp_answer_now(p->r, status, NULL, 0, value, "parameters");
@@ -323,12 +344,6 @@ static int serve(ping *p)
         rc = dp_answer_busy(p->r, "busy");
     }
     else {
-        if (p->asked.has_heartbeat || p->asked.has_folders) {
-            if (s->ops->begin(s, true, &t) == APR_SUCCESS) {
-                dp_ping_params_put(s, t, &p->rq->who, &p->params);
-                s->ops->commit(&t);
-            }
-        }
         rc = hold_it(p, hold, names);
     }
     return rc;
