@@ -161,6 +161,16 @@ static void remember_params(const ping *p, unsigned status)
     }
 }
 
+/* The Ping comes over the connection of the Sync that made this provisional
+ * mark, but need not show that its answer has arrived (line.h). */
+static uint64_t likely_seq(const ping *p, dp_mark prov, uint64_t token,
+                           uint64_t instance, uint64_t head)
+{
+    return p->rq->line.name && token == p->rq->line.name
+               ? dp_mark_seq(prov, instance, head)
+               : 0;
+}
+
 /* What the store knows of one folder of the Ping. */
 static void spec_folder(ping *p, dp_store_txn *t, const dp_ping_folder *f,
                         uint64_t instance, uint64_t head, dp_hold_spec *spec,
@@ -182,7 +192,8 @@ static void spec_folder(ping *p, dp_store_txn *t, const dp_ping_folder *f,
         .announced_at_us = st.announced_at_us,
         .synced_at_us = st.synced_at_us,
         .lag_until_us = st.lag_until_us,
-        .settle_until_us = st.prov.instance ? p->now_us + SETTLE_US : 0};
+        .settle_until_us = st.prov.instance ? p->now_us + SETTLE_US : 0,
+        .likely_seq = likely_seq(p, st.prov, st.prov_token, instance, head)};
     *name = (dp_topic_spec){DP_CLASS_UNKNOWN, {NULL, 0}};
     if (dp_folder_map_topic(dp_here->store, t, &p->rq->who, f->id, hint,
                             topic)) {
@@ -203,7 +214,9 @@ static void spec_hierarchy(ping *p, dp_store_txn *t, uint64_t instance,
                            .announced_seq = dp_mark_seq(st.announced,
                                                         instance, head),
                            .announced_at_us = st.announced_at_us,
-                           .lag_until_us = st.lag_until_us};
+                           .lag_until_us = st.lag_until_us,
+                           .likely_seq = likely_seq(p, st.prov, st.prov_token,
+                                                    instance, head)};
     *name = (dp_topic_spec){DP_CLASS_HIERARCHY,
                             DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS)};
 }
@@ -217,7 +230,7 @@ static bool take_arrived(ping *p, dp_store_txn **t)
     dp_store *s = dp_here->store;
     uint64_t line = p->rq->line.name;
     size_t n = p->params.folders_n;
-    if (!line) {
+    if (!line || !p->rq->line.is_serial) {
         return true;
     }
     dp_span *ids = apr_palloc(p->r->pool, (n + 1) * sizeof(*ids));
