@@ -188,6 +188,9 @@ typedef struct dp_verdict_of {
     bool is_welcome;  /* Sync or FolderSync accepted: no longer refused */
 } dp_learn_verdict;
 dp_learn_verdict dp_learn_judge(dp_exchange *x);
+/** The administrator forgot somebody since this began: what the backend
+ *  accepted then is not to bring him back. */
+bool dp_learn_is_forgetting(const dp_exchange *x);
 void dp_learn_status_init(dp_learn_status *s, dp_cmd cmd);
 bool dp_learn_status_feed(dp_learn_status *s, dp_span chunk);
 
