@@ -1,6 +1,7 @@
 #include "apache/line.h"
 
 #include <stdatomic.h>
+#include <strings.h>
 #include <sys/random.h>
 
 #include <apr_strings.h>
@@ -84,6 +85,7 @@ dp_line dp_line_of(request_rec *r, dp_seat *seat, const dp_who *who)
     const char *said = apr_table_get(r->headers_in, name_header);
     if (said && *said) {
         line.name = hash_of(dp_span_str(said));
+        line.is_serial = !strncasecmp(said, "HTTP/1.", 7);
     }
     else if (c->master) {
         dp_seat *of_all = dp_seat_of(c->master);

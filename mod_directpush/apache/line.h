@@ -10,6 +10,11 @@
  *   the PROXY protocol        address and port of the phone
  *   HTTP/2                    the connection that carries the stream
  *
+ * It shows that for certain where requests follow each other: HTTP/1.1. Over
+ * HTTP/2 a phone that gives a Sync up resets its stream and goes on on the same
+ * connection: there its next request makes it likely only (hold.h, likely_seq).
+ * Terminators tell by a name that begins with HTTP/1.
+ *
  * Where none of these tells, a mark waits for the Sync with the next SyncKey.
  */
 #ifndef LINE_H
@@ -25,6 +30,7 @@
 
 typedef struct dp_line {
     bool is_direct; /* the phone's own TCP connection, HTTP/1.1 */
+    bool is_serial; /* named, and requests on it follow each other */
     uint64_t name;  /* of a connection that is not; 0: nobody knows it */
 } dp_line;
 

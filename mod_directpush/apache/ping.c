@@ -141,6 +141,36 @@ static unsigned check_params(ping *p, uint32_t *out_value)
     return 0;
 }
 
+/* What the next Ping may leave out, whatever this one is answered: but not a
+ * heartbeat that is refused. */
+static void remember_params(const ping *p, unsigned status)
+{
+    dp_store *s = dp_here->store;
+    dp_store_txn *t = NULL;
+    dp_ping_params params = p->params;
+    if (status == DP_PING_HEARTBEAT) {
+        params.heartbeat_s = p->known.heartbeat_s;
+    }
+    else if (status) {
+        return;
+    }
+    if ((p->asked.has_folders || (p->asked.has_heartbeat && !status))
+        && s->ops->begin(s, true, &t) == APR_SUCCESS) {
+        dp_ping_params_put(s, t, &p->rq->who, &params);
+        s->ops->commit(&t);
+    }
+}
+
+/* The Ping comes over the connection of the Sync that made this provisional
+ * mark, but need not show that its answer has arrived (line.h). */
+static uint64_t likely_seq(const ping *p, dp_mark prov, uint64_t token,
+                           uint64_t instance, uint64_t head)
+{
+    return p->rq->line.name && token == p->rq->line.name
+               ? dp_mark_seq(prov, instance, head)
+               : 0;
+}
+
 /* What the store knows of one folder of the Ping. */
 static void spec_folder(ping *p, dp_store_txn *t, const dp_ping_folder *f,
                         uint64_t instance, uint64_t head, dp_hold_spec *spec,
@@ -162,7 +192,8 @@ static void spec_folder(ping *p, dp_store_txn *t, const dp_ping_folder *f,
         .announced_at_us = st.announced_at_us,
         .synced_at_us = st.synced_at_us,
         .lag_until_us = st.lag_until_us,
-        .settle_until_us = st.prov.instance ? p->now_us + SETTLE_US : 0};
+        .settle_until_us = st.prov.instance ? p->now_us + SETTLE_US : 0,
+        .likely_seq = likely_seq(p, st.prov, st.prov_token, instance, head)};
     *name = (dp_topic_spec){DP_CLASS_UNKNOWN, {NULL, 0}};
     if (dp_folder_map_topic(dp_here->store, t, &p->rq->who, f->id, hint,
                             topic)) {
@@ -183,7 +214,9 @@ static void spec_hierarchy(ping *p, dp_store_txn *t, uint64_t instance,
                            .announced_seq = dp_mark_seq(st.announced,
                                                         instance, head),
                            .announced_at_us = st.announced_at_us,
-                           .lag_until_us = st.lag_until_us};
+                           .lag_until_us = st.lag_until_us,
+                           .likely_seq = likely_seq(p, st.prov, st.prov_token,
+                                                    instance, head)};
     *name = (dp_topic_spec){DP_CLASS_HIERARCHY,
                             DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS)};
 }
@@ -197,7 +230,7 @@ static bool take_arrived(ping *p, dp_store_txn **t)
     dp_store *s = dp_here->store;
     uint64_t line = p->rq->line.name;
     size_t n = p->params.folders_n;
-    if (!line) {
+    if (!line || !p->rq->line.is_serial) {
         return true;
     }
     dp_span *ids = apr_palloc(p->r->pool, (n + 1) * sizeof(*ids));
@@ -315,6 +348,7 @@ static int serve(ping *p)
         hold = make_hold(p, t, &names);
     }
     s->ops->abort(&t);
+    remember_params(p, status);
     int rc;
     if (status) {
         rc = dp_answer_now(p->r, status, NULL, 0, value, "parameters");
@@ -323,12 +357,6 @@ static int serve(ping *p)
         rc = dp_answer_busy(p->r, "busy");
     }
     else {
-        if (p->asked.has_heartbeat || p->asked.has_folders) {
-            if (s->ops->begin(s, true, &t) == APR_SUCCESS) {
-                dp_ping_params_put(s, t, &p->rq->who, &p->params);
-                s->ops->commit(&t);
-            }
-        }
         rc = hold_it(p, hold, names);
     }
     return rc;

@@ -58,6 +58,7 @@ typedef struct dp_folder_topic {
  *
  * Mail folders that stand below the Inbox get the class topic: whether they
  * are `INBOX/name` or `name` is the backend's namespace (eas-protocol 5.5.4).
+ * So do Drafts, Deleted and Sent when another folder is called the same.
  * The class topic is vouched for by the user's own mailboxes, so what may be
  * somebody else's must not get it: names in SOGo's ids, ids of
  * Z-Push that say "shared", and paths that can't be believed (a `.` in a

@@ -307,9 +307,44 @@ static bool put_in_front(path_buf *path, dp_span name)
     return true;
 }
 
+/* Folders with the same name in the same place. */
+typedef struct namesakes {
+    const dp_folder_record *of;
+    unsigned n;
+} namesakes;
+
+static bool count_namesake(void *ctx, dp_span key, dp_span value)
+{
+    namesakes *k = ctx;
+    dp_folder_record r;
+    k->n += dp_folder_record_unpack(value, &r)
+            && dp_span_is(r.name, k->of->name)
+            && dp_span_is(r.parent, k->of->parent);
+    return k->n < 2;
+}
+
+/* A backend may call the folders of these types what they are, not what the
+ * mailbox is called (eas-protocol 5.5.3): then one that is called so is listed
+ * beside them. */
+static bool has_namesake(dp_store_use *u, const dp_who *who,
+                         const dp_folder_record *r)
+{
+    dp_store_key all;
+    namesakes k = {.of = r};
+    if (r->fixed.type != TYPE_DRAFTS && r->fixed.type != TYPE_DELETED
+        && r->fixed.type != TYPE_SENT) {
+        return false;
+    }
+    dp_store_key_of_id(&all, 'm', who, dp_span_of(NULL, 0));
+    u->store->ops->scan(u->txn, dp_span_of(all.bytes, all.n), count_namesake,
+                        &k);
+    return k.n > 1;
+}
+
 typedef enum path_end {
     PATH_WHOLE,
-    PATH_INBOX, /* it ends at the Inbox: the user's own, under some name */
+    PATH_CLASS, /* the user's own, under some name: it ends at the Inbox, or
+                   leads through a folder that another is called like */
     PATH_NONE   /* none that can be believed: whose folder, nobody knows */
 } path_end;
 
@@ -323,16 +358,19 @@ static path_end path_of(dp_store_use *u, const dp_who *who,
         if (!put_in_front(path, r.name)) {
             return PATH_NONE;
         }
+        if (has_namesake(u, who, &r)) {
+            return PATH_CLASS;
+        }
         if (dp_span_is(r.parent, DP_SPAN_LIT("0"))) {
             /* At the top a second `INBOX` is no path of its own. */
-            return is_inbox(r.name) ? PATH_INBOX : PATH_WHOLE;
+            return is_inbox(r.name) ? PATH_CLASS : PATH_WHOLE;
         }
         if (!dp_folder_record_read(u, who, r.parent, &r)
             || class_of_type(r.fixed.type) != DP_CLASS_EMAIL) {
             return PATH_NONE;
         }
         if (r.fixed.type == TYPE_INBOX) {
-            return PATH_INBOX;
+            return PATH_CLASS;
         }
     }
     return PATH_NONE;
@@ -356,9 +394,9 @@ static bool topic_of_record(dp_store_use *u, const dp_who *who,
     }
     /* A DAV folder's DisplayName is not its name in the URL. */
     path_end end = c == DP_CLASS_EMAIL ? path_of(u, who, r, &path)
-                                       : PATH_INBOX;
+                                       : PATH_CLASS;
     if (end != PATH_WHOLE) {
-        return end == PATH_INBOX && set_whole_class(out, c);
+        return end == PATH_CLASS && set_whole_class(out, c);
     }
     return set_folder(out, c, dp_span_of(path.bytes + path.at,
                                          sizeof(path.bytes) - path.at));

@@ -91,6 +91,7 @@ dp_hold *dp_hold_make(const dp_who *who, const dp_hold_spec *specs, size_t n)
             .synced_at_us = s->synced_at_us,
             .lag_until_us = s->lag_until_us,
             .settle_until_us = s->settle_until_us,
+            .likely_seq = s->likely_seq,
             .id_off = (uint32_t)(at - h->bytes),
             .id_n = (uint16_t)s->id.n,
             .class_id = (uint8_t)s->class_id,

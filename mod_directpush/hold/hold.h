@@ -67,6 +67,8 @@ typedef struct dp_hold_item {
     dp_time_us synced_at_us;  /* 0: never seen */
     dp_time_us lag_until_us;
     dp_time_us settle_until_us; /* a provisional mark may become firm */
+    uint64_t likely_seq;      /* a provisional one that probably has: what it
+                                 covers is told when the heartbeat ends */
     uint32_t announced_n;
     uint32_t id_off;          /* in the hold's bytes */
     uint16_t id_n;
@@ -114,6 +116,7 @@ typedef struct dp_hold_spec {
     uint64_t announced_seq;
     uint32_t announced_n;
     dp_time_us announced_at_us, synced_at_us, lag_until_us, settle_until_us;
+    uint64_t likely_seq;
 } dp_hold_spec;
 
 /** Make a hold in state PARKING; malloc'ed, dp_hold_free(). */

@@ -69,6 +69,9 @@ static void fit_to_bus(const dp_hold_set *set, dp_hold *hold)
         if (is_other || i->mark > head) {
             i->mark = 0;
         }
+        if (is_other || i->likely_seq > head) {
+            i->likely_seq = 0;
+        }
         if (is_other || i->announced_seq > head) {
             i->announced_seq = 0;
             i->announced_n = 0;

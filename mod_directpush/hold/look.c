@@ -136,6 +136,9 @@ static wish wish_of(dp_hold_item *i, const dp_bus_map *bus,
     if (i->mark && newest <= i->mark) {
         return (wish){NOTHING, 0, false, false};
     }
+    if (newest <= i->likely_seq) { /* not doubted before the last look */
+        not_before_us = later(not_before_us, i->hold->ends_us);
+    }
     if (i->class_id == DP_CLASS_HIERARCHY) {
         return hierarchy_wish(i, &v, not_before_us);
     }

@@ -145,11 +145,14 @@ static dp_span authorization_of(const dp_exchange *x)
 }
 
 /* Everything that this exchange writes, in one transaction. */
-static apr_status_t write_all(dp_exchange *x, const dp_learn_verdict *v,
+static apr_status_t write_all(dp_exchange *x, dp_learn_verdict *v,
                               dp_store_txn *t)
 {
     dp_store *s = x->env.store;
     apr_status_t rv = APR_SUCCESS;
+    /* Looked at again now that nobody else writes: whoever forgets later than
+     * this deletes after us. */
+    v->is_accepted = v->is_accepted && !dp_learn_is_forgetting(x);
     if (v->is_accepted) {
         /* The backend looked at it when the request came. */
         rv = dp_proof_put(s, t, x->env.proof_key, &x->who,
@@ -171,7 +174,7 @@ static void forget_outcome(dp_exchange *x)
     x->ids_n = 0;
 }
 
-static bool write_outcome(dp_exchange *x, const dp_learn_verdict *v)
+static bool write_outcome(dp_exchange *x, dp_learn_verdict *v)
 {
     dp_store *s = x->env.store;
     dp_store_txn *t = NULL;
@@ -251,6 +254,7 @@ void dp_exchange_free(dp_exchange **xp)
     if (x->kind && x->kind->free) {
         x->kind->free(x);
     }
+    dp_ping_params_free(&x->pinged);
     dp_tap_free(&x->request_tap);
     dp_tap_free(&x->response_tap);
     if (x->authorization) {

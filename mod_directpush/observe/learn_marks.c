@@ -71,17 +71,25 @@ static bool is_lagging(const dp_coll_state *st, const dp_mark_news *news)
 }
 
 /* Announced, completed, and neither items nor a mark: twice in a row is what
- * some phones take for a broken server (6.6). */
+ * some phones take for a broken server (6.6). Where the backend may have kept
+ * its changes back the mark must not jump over them: it is then as if there
+ * had been no Sync, so that a phone which sends the same in vain each time is
+ * told after doubling times. */
 static void count_useless(dp_coll_state *st, const dp_mark_news *news,
-                          bool was_announced)
+                          uint32_t announced_n)
 {
-    if (!was_announced || !is_newer(news->start, st->mark)) {
+    if (!announced_n || !is_newer(news->start, st->mark)) {
         return;
     }
-    if (++st->useless_n >= 2) {
-        st->mark = news->start;
-        st->useless_n = 0;
+    if (++st->useless_n < 2) {
+        return;
     }
+    if (news->is_kept_back) {
+        st->announced_n = announced_n;
+        return;
+    }
+    st->mark = news->start;
+    st->useless_n = 0;
 }
 
 /* Items are on their way: the mark is provisional. One that was ahead of what
@@ -99,7 +107,7 @@ static void take_provisional(dp_coll_state *st, const dp_mark_news *news)
 /* @return true when a provisional mark was made */
 static bool complete(dp_coll_state *st, const dp_mark_news *news)
 {
-    bool was_announced = st->announced_n > 0;
+    uint32_t announced_n = st->announced_n;
     st->synced_at_us = news->now_us;
     st->announced_n = 0;
     st->lag_until_us = 0;
@@ -117,8 +125,8 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
         take_provisional(st, news);
         return true;
     }
-    if (news->has_commands) { /* then many backends keep theirs back (4.4) */
-        count_useless(st, news, was_announced);
+    if (news->has_commands || news->is_kept_back) {
+        count_useless(st, news, announced_n);
     }
     else {
         st->useless_n = 0;

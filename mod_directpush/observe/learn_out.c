@@ -73,10 +73,33 @@ void dp_learn_upload_add(dp_exchange *x, const dp_learn_upload *u)
     to->id = dp_learn_keep(x, u->id);
 }
 
+/* A Sync says no Class from 12.1 on, a Ping does. */
+static dp_class pinged_class(dp_exchange *x, dp_store_txn *t, dp_span id)
+{
+    if (!x->has_pinged) {
+        x->has_pinged = true;
+        dp_ping_params_get(x->env.store, t, &x->who, &x->pinged);
+    }
+    for (size_t i = 0; i < x->pinged.folders_n; i++) {
+        if (dp_span_is(x->pinged.folders[i].id, id)) {
+            return dp_class_of(x->pinged.folders[i].class_name);
+        }
+    }
+    return DP_CLASS_UNKNOWN;
+}
+
 bool dp_learn_topic(dp_exchange *x, dp_store_txn *t, dp_span id,
                     dp_class hint, dp_folder_topic *out)
 {
-    return dp_folder_map_topic(x->env.store, t, &x->who, id, hint, out);
+    dp_store *s = x->env.store;
+    if (dp_folder_map_topic(s, t, &x->who, id, hint, out)) {
+        return true;
+    }
+    if (hint == DP_CLASS_UNKNOWN) {
+        hint = pinged_class(x, t, id);
+    }
+    return hint != DP_CLASS_UNKNOWN
+           && dp_folder_map_topic(s, t, &x->who, id, hint, out);
 }
 
 static bool look_at(const dp_exchange *x, dp_class c, dp_span folder,

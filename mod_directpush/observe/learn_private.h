@@ -35,9 +35,10 @@ typedef struct dp_sync_seen {
     uint64_t key_hash;
     bool key_is_zero;
     bool wants_changes;
+    bool said_get_changes;
     bool is_odd;        /* something did not fit, or it was named twice */
     bool is_unasked;    /* only answered; record `s` may know of it */
-    unsigned adds, changes, deletes; /* of the client */
+    unsigned adds, changes, deletes, fetches; /* of the client */
     /* response */
     bool is_answered;
     bool more_available;
@@ -45,6 +46,7 @@ typedef struct dp_sync_seen {
     uint64_t new_key_hash;
     unsigned brought;   /* adds, changes and deletes of the server */
     unsigned bad;       /* client's items that were refused */
+    bool has_responses; /* to what the client sent */
 } dp_sync_seen;
 
 typedef struct dp_learn_sync {
@@ -52,6 +54,7 @@ typedef struct dp_learn_sync {
     dp_sync_seen *list;
     size_t n, cap;
     bool is_too_many;
+    bool has_commands; /* of the client, for one of them */
 } dp_learn_sync;
 
 /* One Add, Update or Delete of a FolderSync; spans into the exchange. */
@@ -138,6 +141,8 @@ struct dp_exchange {
     int http_status;       /* 0: no response began */
     int64_t content_length;
     uint64_t response_n;   /* bytes as they came */
+    dp_ping_params pinged; /* what the device Pings, once has_pinged */
+    bool has_pinged;
     union {
         dp_learn_sync sync;
         dp_learn_folders folders;
@@ -166,7 +171,8 @@ void *dp_learn_grow(void **list, size_t *n, size_t *cap, size_t size);
 uint64_t dp_learn_token(dp_exchange *x);
 void dp_learn_want(dp_exchange *x, dp_class c, dp_span folder);
 void dp_learn_upload_add(dp_exchange *x, const dp_learn_upload *u);
-/** The topic of a collection. @return false: nobody knows */
+/** The topic of a collection. Without a hint the class is the one that the
+ *  device's Pings say. @return false: nobody knows */
 bool dp_learn_topic(dp_exchange *x, dp_store_txn *t, dp_span id,
                     dp_class hint, dp_folder_topic *out);
 /** The topic as it is now, or its class topic when that one is vouched for
@@ -182,6 +188,9 @@ typedef struct dp_verdict_of {
     bool is_welcome;  /* Sync or FolderSync accepted: no longer refused */
 } dp_learn_verdict;
 dp_learn_verdict dp_learn_judge(dp_exchange *x);
+/** The administrator forgot somebody since this began: what the backend
+ *  accepted then is not to bring him back. */
+bool dp_learn_is_forgetting(const dp_exchange *x);
 void dp_learn_status_init(dp_learn_status *s, dp_cmd cmd);
 bool dp_learn_status_feed(dp_learn_status *s, dp_span chunk);
 
@@ -194,6 +203,8 @@ typedef struct dp_mark_news {
     bool is_completed;  /* conditions 1 to 4 of eas-protocol 4.6 */
     bool has_commands;  /* of the client */
     bool has_brought;   /* items came down */
+    bool is_kept_back;  /* the backend may have sent none for the sake of the
+                           client's commands (eas-protocol 4.4) */
     dp_mark start;      /* the bus before the request went out */
     dp_time_us began_us, now_us;
     uint64_t token;

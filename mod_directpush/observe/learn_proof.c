@@ -43,9 +43,7 @@ static bool is_command_that_proves(dp_cmd cmd)
     }
 }
 
-/* The administrator forgot somebody since this began: what the backend
- * accepted then is not to bring him back. */
-static bool is_forgetting(const dp_exchange *x)
+bool dp_learn_is_forgetting(const dp_exchange *x)
 {
     const dp_bus_map *bus = x->env.bus;
     return bus && bus->header
@@ -83,7 +81,7 @@ dp_learn_verdict dp_learn_judge(dp_exchange *x)
     v.is_welcome = v.is_accepted && (x->cmd == DP_CMD_SYNC
                                      || x->cmd == DP_CMD_FOLDERSYNC);
     v.is_accepted = v.is_accepted && x->authorization_n > 0
-                    && !is_forgetting(x);
+                    && !dp_learn_is_forgetting(x);
     return v;
 }
 

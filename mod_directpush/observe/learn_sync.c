@@ -40,6 +40,9 @@ static void on_asked(void *ctx, const dp_sync_collection *c)
     dp_exchange *x = ctx;
     dp_span id = dp_span_of(c->id, c->id_n);
     dp_sync_seen *seen = id.n ? find(&x->as.sync, id) : NULL;
+    x->as.sync.has_commands |= c->client_adds + c->client_changes
+                                   + c->client_deletes + c->client_fetches
+                               > 0;
     if (seen) {
         seen->is_odd = true;
         return;
@@ -52,10 +55,12 @@ static void on_asked(void *ctx, const dp_sync_collection *c)
     seen->key_hash = dp_sync_key_hash(dp_span_of(c->key, c->key_n));
     seen->key_is_zero = c->key_is_zero;
     seen->wants_changes = c->wants_changes;
+    seen->said_get_changes = c->said_get_changes;
     seen->is_odd = c->is_odd || c->key_n == 0;
     seen->adds = c->client_adds;
     seen->changes = c->client_changes;
     seen->deletes = c->client_deletes;
+    seen->fetches = c->client_fetches;
 }
 
 static void on_answered(void *ctx, const dp_sync_collection *c)
@@ -79,6 +84,8 @@ static void on_answered(void *ctx, const dp_sync_collection *c)
     seen->new_key_hash = dp_sync_key_hash(dp_span_of(c->key, c->key_n));
     seen->brought = c->server_adds + c->server_changes + c->server_deletes;
     seen->bad = c->responses_bad;
+    seen->has_responses =
+        c->responses_ok + c->responses_bad + c->responses_fetched > 0;
     if (seen->class_id == DP_CLASS_UNKNOWN) {
         seen->class_id =
             dp_class_of(dp_span_of(c->class_name, c->class_name_n));
@@ -199,6 +206,16 @@ static apr_status_t remember(dp_exchange *x, dp_store_txn *t)
     return rv;
 }
 
+/* May the backend have kept its changes back? Z-Push and Horde do when the
+ * client sends or fetches something and does not say GetChanges (Z-Push then
+ * for the collections behind it, too), SOGo when there is something to respond
+ * (eas-protocol 4.4). */
+static bool is_kept_back(const dp_exchange *x, const dp_sync_seen *c)
+{
+    return c->has_responses
+           || (x->as.sync.has_commands && !c->said_get_changes);
+}
+
 /* Conditions 1 to 4 of eas-protocol 4.6; is_read() holds. */
 static void judge(const dp_exchange *x, const dp_sync_seen *c,
                   dp_mark_news *news)
@@ -207,7 +224,9 @@ static void judge(const dp_exchange *x, const dp_sync_seen *c,
     unsigned status = 0;
     *news = (dp_mark_news){.key_hash = c->key_hash,
                            .key_is_zero = c->key_is_zero,
-                           .has_commands = c->adds || c->changes || c->deletes,
+                           .has_commands = c->adds || c->changes || c->deletes
+                                           || c->fetches,
+                           .is_kept_back = is_kept_back(x, c),
                            .start = x->start,
                            .began_us = x->began_us,
                            .now_us = x->now_us,
@@ -310,6 +329,9 @@ static apr_status_t learn(dp_exchange *x, dp_store_txn *t)
     }
     else if (is_accepted) {
         rv = remember(x, t);
+    }
+    else { /* the backend may have taken the list for the next empty request */
+        rv = dp_last_sync_put(x->env.store, t, &x->who, NULL, 0);
     }
     for (size_t i = 0; i < s->n && rv == APR_SUCCESS; i++) {
         if (!s->list[i].is_odd && !s->list[i].is_unasked) {

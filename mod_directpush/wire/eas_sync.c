@@ -32,7 +32,8 @@ enum field {
     SERVER_CHANGE,
     SERVER_DELETE,
     RESULT,
-    RESULT_STATUS
+    RESULT_STATUS,
+    RESULT_FETCH
 };
 
 static const dp_eas_path REQUEST_PATHS[] = {
@@ -51,7 +52,6 @@ static const dp_eas_path REQUEST_PATHS[] = {
     IN_COLLECTION(CLIENT_FETCH, AS(Commands), AS(Fetch)),
 };
 
-/* Fetch under Responses changes nothing and is not counted. */
 static const dp_eas_path RESPONSE_PATHS[] = {
     DP_EAS_PATH(GLOBAL_STATUS, AS(Status)),
     DP_EAS_PATH(COLLECTION, AS(Collections), AS(Collection)),
@@ -67,6 +67,7 @@ static const dp_eas_path RESPONSE_PATHS[] = {
     IN_COLLECTION(RESULT, AS(Responses), AS(Add)),
     IN_COLLECTION(RESULT, AS(Responses), AS(Change)),
     IN_COLLECTION(RESULT, AS(Responses), AS(Delete)),
+    IN_COLLECTION(RESULT_FETCH, AS(Responses), AS(Fetch)),
     IN_COLLECTION(RESULT_STATUS, AS(Responses), AS(Add), AS(Status)),
     IN_COLLECTION(RESULT_STATUS, AS(Responses), AS(Change), AS(Status)),
     IN_COLLECTION(RESULT_STATUS, AS(Responses), AS(Delete), AS(Status)),
@@ -196,6 +197,7 @@ static void end_collection(dp_sync_parser *p)
     if (!p->is_response) {
         c->wants_changes =
             p->saw_get_changes ? p->get_changes : !c->key_is_zero;
+        c->said_get_changes = p->saw_get_changes;
     }
     if ((c->id_n == 0 && c->class_name_n == 0) ||
         (c->key_n == 0 && has_to_have_key(p))) {
@@ -240,6 +242,9 @@ static void close_item(dp_sync_parser *p, int field)
         else {
             c->responses_ok++;
         }
+        break;
+    case RESULT_FETCH:
+        c->responses_fetched++;
         break;
     case RESULT_STATUS:
         p->item_status = number(p);

@@ -32,6 +32,7 @@ typedef struct dp_sync_collection {
     /* request */
     bool key_is_zero;
     bool wants_changes; /* GetChanges, with its default by the key (4.1) */
+    bool said_get_changes; /* … it was there, whatever it said */
     bool is_partial_commands; /* reserved, false */
     unsigned client_adds, client_changes, client_deletes, client_fetches;
     bool deletes_as_moves; /* default true */
@@ -43,6 +44,7 @@ typedef struct dp_sync_collection {
     unsigned responses_ok;  /* Add/Change/Delete in Responses, Status 1 or
                                none: only a failure must be told (4.7) */
     unsigned responses_bad; /* … with another Status */
+    unsigned responses_fetched; /* Fetch in Responses, whatever its Status */
 } dp_sync_collection;
 
 typedef struct dp_sync_parser {

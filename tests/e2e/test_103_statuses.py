@@ -97,6 +97,23 @@ def test_status_5_with_the_nearest_bound_at_once(make_site, asked, told):
     assert site.backend.count(cmd="Ping") == 0
 
 
+def test_the_folders_of_a_ping_with_a_wrong_heartbeat_are_remembered(
+        make_site):
+    """Who corrects the heartbeat need not say the folders again."""
+    site = make_site(httpd=dict(tune={"DirectPushHeartbeat": None}))
+    phone, ping = site.held_phone("INBOX", "Sent")
+    phone.connect()
+    site.hold(phone, ["INBOX"])
+    phone.connect()
+    assert phone.ping(["Sent"], 1).heartbeat == 60
+    ping = phone.start_ping(heartbeat=60)
+    site.wait_held(1)
+    site.mails().deliver("one")
+    assert ping.is_held(0.5)
+    site.mails().deliver("two", "Sent")
+    assert ping.answer().folders == [phone.id("Sent")]
+
+
 @pytest.mark.parametrize("asked", [60, 3540])
 def test_the_bounds_themselves_are_held(make_site, asked):
     site = make_site(httpd=dict(tune={"DirectPushHeartbeat": None}))

@@ -171,6 +171,8 @@ def test_what_arrived_is_not_announced_again(make_front, kind):
         ping = phone.start_ping(["INBOX"], 600)
         assert ping.is_held(2.5)
         assert front.site.httpd.metric("answered_changes") == before
+    phone.connect()  # and over HTTP/1.1 that is certain
+    assert phone.ping(["INBOX"], 2).status == 1
 
 
 @both

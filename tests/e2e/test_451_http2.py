@@ -9,6 +9,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.settings
 import pytest
 
 from dp import wbxml
@@ -208,8 +209,57 @@ def test_what_arrived_over_http2_is_not_announced_again(make_h2):
         assert got["adds"]
         phone.keys[phone.id("INBOX")] = got["key"]
     before = site.httpd.metric("answered_changes")
-    assert c.answer(c.ping(phone, 4)).status == 1
+    ping = c.ping(phone)
+    site.wait_held(1)
+    c.pump(2.5)  # longer than an announcement waits for news of an arrival
+    assert ping not in c.done
     assert site.httpd.metric("answered_changes") == before
+    site.mails().deliver("another")
+    assert c.answer(ping).status == 2
+    c.close()
+
+
+def test_what_probably_arrived_over_http2_is_confirmed_at_the_end(make_h2):
+    """Never Status 1 over what no Sync has shown to have arrived."""
+    site = make_h2()
+    phone, = in_step(site)
+    c = H2(site)
+    ping = c.ping(phone)
+    site.wait_held(1)
+    site.mails().deliver("new")
+    assert c.answer(ping).status == 2
+    got = wbxml.SyncAnswer(c.wait(c.sync(phone))[1]).collections
+    phone.keys[phone.id("INBOX")] = got[phone.id("INBOX")]["key"]
+    assert c.answer(c.ping(phone, 2)).folders == [phone.id("INBOX")]
+    c.wait(c.sync(phone))  # with the new key
+    assert c.answer(c.ping(phone, 2)).status == 1
+    c.close()
+
+
+def test_what_was_reset_over_http2_is_announced_again(make_h2):
+    """A phone that gives a Sync up resets its stream, and goes on on the same
+    connection: its next request there does not show that it has the answer. Its
+    Ping says so at its end."""
+    site = make_h2()
+    phone, = in_step(site)
+    c = H2(site)
+    ping = c.ping(phone)
+    site.wait_held(1)
+    mail = site.mails().deliver("new")
+    assert c.answer(ping).status == 2
+    done = site.httpd.metric("marks")
+    window = h2.settings.SettingCodes.INITIAL_WINDOW_SIZE
+    c.c.update_settings({window: 0}) # nothing of the body will be read
+    stream = c.sync(phone)
+    until = time.monotonic() + GENEROUS
+    while site.httpd.metric("marks") == done:
+        assert time.monotonic() < until, "the Sync is not answered"
+        c.pump(0.1)
+    assert not c.body.get(stream)
+    c.c.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
+    c.c.update_settings({window: 65535})
+    answer = c.answer(c.ping(phone, 2))
+    assert (answer.status, answer.folders) == (2, [phone.id("INBOX")]), mail
     c.close()
 
 

@@ -11,6 +11,7 @@ static void collection_told(void *ctx, const dp_sync_collection *c)
         c->client_fetches, c->status,         c->more_available,
         c->server_adds,    c->server_changes, c->server_deletes,
         c->responses_ok,   c->responses_bad,  c->deletes_as_moves,
+        c->said_get_changes, c->responses_fetched,
     };
 
     *hash = fuzz_mix(*hash, c->id, c->id_n);

@@ -226,17 +226,20 @@ static void write_coll(dp_wbxml_writer *w, const lab_coll *c)
          c->get_changes == 1    ? "1"
          : c->get_changes == -1 ? "0"
                                 : NULL);
-    if (c->adds + c->changes + c->deletes) {
+    bool is_answer = c->status != 0;
+    if (c->adds + c->changes + c->deletes + (is_answer ? 0 : c->fetches)) {
         dp_wbxml_write_open(w, AS(Commands));
         items(w, AS(Add), c->adds, 0);
         items(w, AS(Change), c->changes, 0);
         items(w, AS(Delete), c->deletes, 0);
+        items(w, AS(Fetch), is_answer ? 0 : c->fetches, 0);
         dp_wbxml_write_close(w);
     }
-    if (c->ok + c->bad) {
+    if (c->ok + c->bad + (is_answer ? c->fetches : 0)) {
         dp_wbxml_write_open(w, AS(Responses));
         items(w, AS(Change), c->ok, 1);
         items(w, AS(Change), c->bad, 8);
+        items(w, AS(Fetch), c->fetches, 1);
         dp_wbxml_write_close(w);
     }
     dp_wbxml_write_close(w);

@@ -79,6 +79,7 @@ typedef struct lab_coll {
     unsigned status; /* response; 0 left out */
     bool more;
     unsigned ok, bad; /* Responses */
+    unsigned fetches; /* of the client, or answered in Responses */
 } lab_coll;
 
 typedef struct lab_body {

@@ -37,6 +37,9 @@ static void log_response_collection(void *ctx, const dp_sync_collection *c)
                  c->status, c->more_available, c->server_adds,
                  c->server_changes, c->server_deletes, c->responses_ok,
                  c->responses_bad, c->is_odd);
+    if (c->responses_fetched) {
+        wire_log_add(ctx, "fetched=%u ", c->responses_fetched);
+    }
     assert_int_equal(c->client_adds + c->client_changes + c->wants_changes, 0);
 }
 
@@ -360,7 +363,7 @@ static void results_are_good_with_status_1_or_none(void **state)
         "46 47 4e 0331 00 01 01 48 4e 0337 00 01 01 49 01"
         "   4a 4e 0338 00 01 01 47 4e 0378 00 01 01 01",
         "[id=a class= key=1 status=1 more=0 items=0,0,0 results=2,2 "
-        "odd=0]n=1 status=0 whole=1 bad=0");
+        "odd=0]fetched=1 n=1 status=0 whole=1 bad=0");
 }
 
 static void a_status_that_is_no_number_is_odd(void **state)

@@ -101,6 +101,28 @@ static void types_and_names_make_paths(void **state)
     assert_string_equal(lab_map(l, "n", 0), "Notes *");
 }
 
+/* Z-Push calls whatever is configured for it `Sent`; the mailbox of that name
+ * is then another folder, which is listed as well. */
+static void a_special_folder_with_a_namesake_is_not_believed_its_name(
+    void **state)
+{
+    lab *l = *state;
+    know(l);
+    set(l, "se", "0", "Sent", 5);
+    set(l, "se1", "se", "2026", 12);
+    set(l, "p", "0", "Projects", 12);
+    set(l, "ps", "p", "Sent", 12); /* elsewhere: no namesake */
+    assert_string_equal(lab_map(l, "se", 0), "Email Sent");
+    assert_string_equal(lab_map(l, "se1", 0), "Email Sent/2026");
+    set(l, "s2", "0", "Sent", 12);
+    set(l, "s21", "s2", "2026", 12);
+    assert_string_equal(lab_map(l, "se", 0), "Email *");
+    assert_string_equal(lab_map(l, "se1", 0), "Email *");
+    assert_string_equal(lab_map(l, "s2", 0), "Email Sent");
+    assert_string_equal(lab_map(l, "s21", 0), "Email Sent/2026");
+    assert_string_equal(lab_map(l, "ps", 0), "Email Projects/Sent");
+}
+
 static void nobody_can_know_outbox_recipients_and_type_18(void **state)
 {
     lab *l = *state;
@@ -340,6 +362,8 @@ int main(void)
         LAB_RAM(sogos_ids_say_what_they_are),
         LAB_BOTH(an_unknown_map_falls_to_the_class),
         LAB_BOTH(types_and_names_make_paths),
+        LAB_BOTH(
+            a_special_folder_with_a_namesake_is_not_believed_its_name),
         LAB_RAM(nobody_can_know_outbox_recipients_and_type_18),
         LAB_RAM(names_that_could_lead_elsewhere_are_blind),
         LAB_RAM(what_is_below_the_inbox_is_ambiguous),

@@ -37,7 +37,8 @@ static void a_hold_keeps_what_it_was_told(void **state)
     dp_hold_spec specs[] = {
         {.id = dp_span_str(id), .class_id = DP_CLASS_EMAIL, .mark = 7,
          .announced_seq = 6, .announced_n = 5, .announced_at_us = 4,
-         .synced_at_us = 3, .lag_until_us = 2, .settle_until_us = 1},
+         .synced_at_us = 3, .lag_until_us = 2, .settle_until_us = 1,
+         .likely_seq = 9},
         {.class_id = DP_CLASS_HIERARCHY}};
     dp_hold *h = dp_hold_make(&he, specs, 2);
     memset(id, 'x', 1);
@@ -57,6 +58,7 @@ static void a_hold_keeps_what_it_was_told(void **state)
     assert_int_equal(i->synced_at_us, 3);
     assert_int_equal(i->lag_until_us, 2);
     assert_int_equal(i->settle_until_us, 1);
+    assert_int_equal(i->likely_seq, 9);
     assert_int_equal(dp_hold_item_id(&h->items[1]).n, 0);
     dp_hold_free(&h);
     assert_null(h);

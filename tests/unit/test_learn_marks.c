@@ -275,6 +275,26 @@ static void two_useless_announcements_in_a_row_move_the_mark(void **state)
     assert_int_equal(st.useless_n, 0);
 }
 
+static void what_may_be_kept_back_is_not_jumped_over(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = done(K1, 0, 50);
+    n.is_kept_back = true;
+    st.announced_n = 1;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.announced_n, 0); /* told anew at once */
+    for (uint32_t k = 1; k < 5; k++) {
+        st.announced_n = k;
+        dp_learn_marks(&st, &n);
+        assert_int_equal(st.announced_n, k); /* then less and less often */
+        assert_int_equal(st.mark.seq, 20);
+    }
+    n.is_kept_back = false;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 50);
+    assert_int_equal(st.announced_n, 0);
+}
+
 static void syncs_that_nobody_asked_for_do_not_count_as_useless(void **state)
 {
     dp_coll_state st = state_with(20, K1);
@@ -349,6 +369,7 @@ int main(void)
         cmocka_unit_test(a_change_after_the_start_is_no_lag),
         cmocka_unit_test(commands_of_the_client_prove_no_currency),
         cmocka_unit_test(two_useless_announcements_in_a_row_move_the_mark),
+        cmocka_unit_test(what_may_be_kept_back_is_not_jumped_over),
         cmocka_unit_test(
             syncs_that_nobody_asked_for_do_not_count_as_useless),
         cmocka_unit_test(something_useful_in_between_begins_the_count_anew),

@@ -245,6 +245,42 @@ static void who_was_forgotten_meanwhile_is_not_brought_back(void **state)
     assert_true(l->out.is_proof);
 }
 
+/* Between the look and the writing the administrator forgets him, and the
+ * clerk has deleted his proofs. */
+static const dp_store_ops *real_ops;
+static lab *forgetful;
+
+static apr_status_t begin_after_a_forget(dp_store *s, bool is_write,
+                                         dp_store_txn **out)
+{
+    if (is_write) {
+        s->ops = real_ops;
+        dp_bus_tell(forgetful->bus, DP_BUS_KIND_FORGET, (dp_hash){{1, 2}}, 0);
+        dp_proof_forget(s, forgetful->who.login);
+    }
+    return real_ops->begin(s, is_write, out);
+}
+
+static void a_forget_just_before_the_writing_counts(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    lab_body *q = lab_sync(false, 0, false, NULL, 0);
+    lab_begin(l, DP_CMD_SYNC);
+    lab_request(l, lab_span(q));
+    lab_answer(l, 200, lab_span(NULL));
+    free(q);
+    dp_store_ops ops = *l->store->ops;
+    real_ops = l->store->ops;
+    forgetful = l;
+    ops.begin = begin_after_a_forget;
+    l->store->ops = &ops;
+    lab_conclude(l, true);
+    l->store->ops = real_ops;
+    assert_false(l->out.is_proof);
+    assert_int_equal(proof_of(l), DP_PROOF_NONE);
+}
+
 static void a_proof_is_as_old_as_the_request(void **state)
 {
     lab *l = *state;
@@ -432,6 +468,7 @@ int main(void)
         LAB_BOTH(a_device_that_was_proven_can_be_refused),
         LAB_RAM(a_wipe_refuses),
         LAB_RAM(who_was_forgotten_meanwhile_is_not_brought_back),
+        LAB_BOTH(a_forget_just_before_the_writing_counts),
         LAB_RAM(a_proof_is_as_old_as_the_request),
         LAB_RAM(without_an_authorization_there_is_nothing_to_prove),
         LAB_BOTH(a_passed_ping_teaches_its_parameters),

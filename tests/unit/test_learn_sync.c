@@ -170,6 +170,28 @@ static void an_empty_request_repeats_the_last(void **state)
     assert_int_equal(l->out.ids_n, 0);
 }
 
+/* The backend has the newer list, and we can't tell: an empty request then is
+ * about something else than we know. */
+static void a_list_whose_answer_was_not_read_ends_the_last(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    dp_bus_ref all = lab_topic(l, DP_CLASS_EMAIL, "*");
+    settle(l);
+    uint64_t seq = lab_change(l, all);
+    lab_tick(l, 60 * DP_SECOND_US);
+    lab_coll other = {.id = "other", .key = "o1", .class_name = "Email"};
+    lab_begin(l, DP_CMD_SYNC);
+    lab_body *q = lab_sync(false, 0, false, &other, 1);
+    lab_request(l, lab_span(q));
+    free(q);
+    dp_exchange_response_begin(l->x, 200, DP_TAP_OPAQUE, -1);
+    dp_exchange_response_bytes(l->x, S("in a coding that nobody asked for"));
+    lab_conclude(l, true);
+    lab_exchange(l, DP_CMD_SYNC, NULL, 200, NULL); /* `other`: nothing new */
+    assert_true(lab_mark(l, MAIL) < seq);
+}
+
 static void a_partial_request_says_nothing_of_what_it_leaves_out(void **state)
 {
     lab *l = *state;
@@ -287,6 +309,35 @@ static void what_the_backend_may_not_show_yet_is_asked_for_again(void **state)
     assert_int_equal(lab_mark(l, MAIL), lab_head(l));
 }
 
+/* From 12.1 on a Sync says no Class, and ids of Z-Push say nothing: of a device
+ * whose folder list is not known its Pings tell. */
+static void the_class_that_a_ping_said_counts_for_its_syncs(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    dp_bus_ref all = lab_topic(l, DP_CLASS_EMAIL, "*");
+    dp_ping_folder f[] = {{.id = S("7"), .class_name = S("Calendar")},
+                          {.id = S(MAIL), .class_name = S("Email")}};
+    dp_ping_params p = {.heartbeat_s = 600, .folders_n = 2, .folders = f};
+    dp_ping_params_put(l->store, NULL, &l->who, &p);
+    const lab_coll ask = {.id = MAIL, .key = "k1"};
+    lab_sync_one(l, &ask, NULL);
+    uint64_t before = lab_mark(l, MAIL);
+    uint64_t seq = lab_change(l, all);
+    lab_tick(l, DP_SECOND_US);
+    lab_sync_one(l, &ask, NULL); /* the backend may not show it yet */
+    assert_int_equal(lab_mark(l, MAIL), before);
+    assert_int_equal(lab_state(l, MAIL).announced.seq, seq);
+    assert_int_equal(l->out.wants_n, 1);
+    lab_tick(l, 2 * DP_SECOND_US);
+    lab_sync_one(l, &ask, NULL);
+    assert_int_equal(lab_mark(l, MAIL), seq);
+    lab_sync_one(l, &(lab_coll){.id = MAIL, .key = "k1", .adds = 1},
+                 &(lab_coll){.id = MAIL, .key = "k2", .status = 1});
+    assert_int_equal(l->out.uploads_n, 1);
+    assert_int_equal(l->out.uploads[0].topic.class_id, DP_CLASS_EMAIL);
+}
+
 static const lab_coll client_change = {
     .id = MAIL, .key = "k1", .class_name = "Email", .changes = 1};
 
@@ -367,16 +418,89 @@ static void the_mark_moves_after_two_useless_announcements(void **state)
     settle(l);
     uint64_t seq = lab_change(l, all);
     lab_tick(l, 60 * DP_SECOND_US);
+    lab_coll asked = client_change;
+    asked.get_changes = 1; /* so nobody keeps anything back */
     for (int i = 0; i < 2; i++) {
         dp_announced a = {S(MAIL), seq};
         dp_coll_state_announced(l->store, &l->who, 9, &a, 1, l->now_us);
         assert_int_equal(lab_state(l, MAIL).announced_n, 1);
         assert_true(lab_mark(l, MAIL) < seq);
-        lab_sync_one(l, &client_change,
+        lab_sync_one(l, &asked,
                      &(lab_coll){.id = MAIL, .key = "k1", .status = 1});
         assert_int_equal(lab_state(l, MAIL).announced_n, 0);
     }
     assert_int_equal(lab_mark(l, MAIL), lab_head(l));
+}
+
+/* SOGo, Z-Push and Horde keep their own changes back when the phone fetches the
+ * rest of a mail (eas-protocol 4.4): that they bring nothing proves nothing. */
+static void fetching_an_item_proves_no_currency(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    dp_bus_ref all = lab_topic(l, DP_CLASS_EMAIL, "*");
+    settle(l);
+    uint64_t seq = lab_change(l, all);
+    lab_tick(l, 60 * DP_SECOND_US);
+    for (int get = 0; get <= 1; get++) {
+        lab_sync_one(l,
+                     &(lab_coll){.id = MAIL, .key = "k1", .get_changes = get,
+                                 .class_name = "Email", .fetches = 1},
+                     &(lab_coll){.id = MAIL, .key = "k1", .status = 1,
+                                 .fetches = 1});
+        assert_true(lab_mark(l, MAIL) < seq);
+    }
+    lab_sync_one(l, &ask_k1,
+                 &(lab_coll){.id = MAIL, .key = "k1", .status = 1});
+    assert_int_equal(lab_mark(l, MAIL), seq);
+}
+
+/* Z-Push: commands for one collection, and it sends no changes of the ones
+ * behind it either, unless they ask for them. */
+static void commands_for_one_collection_prove_nothing_of_another(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    dp_bus_ref all = lab_topic(l, DP_CLASS_EMAIL, "*");
+    settle(l);
+    uint64_t seq = lab_change(l, all);
+    lab_tick(l, 60 * DP_SECOND_US);
+    lab_coll asked[] = {{.id = "other", .key = "o1", .changes = 1,
+                         .class_name = "Email"},
+                        {.id = MAIL, .key = "k1", .class_name = "Email"}};
+    lab_coll answered[] = {{.id = "other", .key = "o2", .status = 1},
+                           {.id = MAIL, .key = "k1", .status = 1}};
+    lab_exchange(l, DP_CMD_SYNC, lab_sync(false, 0, false, asked, 2), 200,
+                 lab_sync(true, 0, false, answered, 2));
+    assert_true(lab_mark(l, MAIL) < seq);
+    asked[1].get_changes = 1;
+    lab_exchange(l, DP_CMD_SYNC, lab_sync(false, 0, false, asked, 2), 200,
+                 lab_sync(true, 0, false, answered, 2));
+    assert_int_equal(lab_mark(l, MAIL), seq);
+}
+
+/* What the backend has kept back the loop guard must not take for nothing: it
+ * is announced again, less and less often. */
+static void what_was_kept_back_twice_is_announced_still(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    dp_bus_ref all = lab_topic(l, DP_CLASS_EMAIL, "*");
+    settle(l);
+    uint64_t seq = lab_change(l, all);
+    lab_tick(l, 60 * DP_SECOND_US);
+    const lab_coll ways[][2] = {
+        {{.id = MAIL, .key = "k1", .changes = 1}, /* nothing said: Z-Push */
+         {.id = MAIL, .key = "k1", .status = 1}},
+        {{.id = MAIL, .key = "k1", .changes = 1, .get_changes = 1},
+         {.id = MAIL, .key = "k1", .status = 1, .bad = 1}}}; /* SOGo */
+    for (int i = 0; i < 6; i++) {
+        dp_announced a = {S(MAIL), seq};
+        dp_coll_state_announced(l->store, &l->who, 9, &a, 1, l->now_us);
+        lab_sync_one(l, &ways[i % 2][0], &ways[i % 2][1]);
+        assert_true(lab_mark(l, MAIL) < seq);
+    }
+    assert_true(lab_state(l, MAIL).announced_n >= 4);
 }
 
 static void bodies_teach_the_same_in_any_pieces(void **state)
@@ -407,6 +531,7 @@ int main(void)
         LAB_RAM(what_is_absent_from_a_response_is_not_concluded),
         LAB_RAM(an_empty_answer_is_good_for_all_that_were_asked),
         LAB_BOTH(an_empty_request_repeats_the_last),
+        LAB_BOTH(a_list_whose_answer_was_not_read_ends_the_last),
         LAB_BOTH(a_partial_request_says_nothing_of_what_it_leaves_out),
         LAB_RAM(a_collection_named_twice_teaches_nothing),
         LAB_RAM(a_class_without_an_id_teaches_nothing),
@@ -414,11 +539,15 @@ int main(void)
         LAB_BOTH(without_proof_a_sync_leaves_no_trace),
         LAB_RAM(without_a_bus_the_sync_is_still_remembered),
         LAB_RAM(what_the_backend_may_not_show_yet_is_asked_for_again),
+        LAB_BOTH(the_class_that_a_ping_said_counts_for_its_syncs),
         LAB_BOTH(an_upload_that_succeeded_is_published),
         LAB_RAM(an_upload_does_not_hide_somebody_elses_change),
         LAB_RAM(an_upload_does_not_jump_over_a_gap_in_watching),
         LAB_RAM(an_upload_that_was_refused_is_not_published),
         LAB_BOTH(the_mark_moves_after_two_useless_announcements),
+        LAB_RAM(fetching_an_item_proves_no_currency),
+        LAB_RAM(commands_for_one_collection_prove_nothing_of_another),
+        LAB_RAM(what_was_kept_back_twice_is_announced_still),
         LAB_RAM(bodies_teach_the_same_in_any_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,6 +158,20 @@ static void a_mark_that_never_became_firm_is_not_waited_for_longer(void **state)
     assert_int_equal(look(w).status, DP_PING_CHANGES);
 }
 
+static void what_has_probably_arrived_is_told_at_the_end(void **state)
+{
+    world *w = *state;
+    dp_bus_ref r = mail(w, "INBOX");
+    PING(w, INBOX(CLEAN));
+    w->hold->items[0].likely_seq = arrives(w, r);
+    assert_waits_until(w, w->hold->ends_us);
+    dp_verdict v = last_look(w);
+    assert_int_equal(v.status, DP_PING_CHANGES);
+    assert_int_equal(v.named_n, 1);
+    arrives(w, r); /* that is news */
+    assert_int_equal(look(w).status, DP_PING_CHANGES);
+}
+
 static void the_soonest_of_many_waits_is_slept_for(void **state)
 {
     world *w = *state;
@@ -462,6 +476,7 @@ int main(void)
         LOOK_TEST(what_waits_for_pace_is_announced_at_the_end),
         LOOK_TEST(an_announcement_waits_for_a_mark_to_become_firm),
         LOOK_TEST(a_mark_that_never_became_firm_is_not_waited_for_longer),
+        LOOK_TEST(what_has_probably_arrived_is_told_at_the_end),
         LOOK_TEST(the_soonest_of_many_waits_is_slept_for),
         LOOK_TEST(without_a_mark_the_device_is_provoked_in_its_turn),
         LOOK_TEST(a_moment_that_is_reserved_is_waited_for),
