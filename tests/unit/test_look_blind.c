@@ -148,6 +148,32 @@ static void a_blind_folder_is_not_named_with_a_change_before_its_time(
     assert_true(is_named(w, 3));
 }
 
+static void blind_folders_that_are_due_soon_go_along(void **state)
+{
+    world *w = *state;
+    dp_bus_ref r = mail(w, "INBOX");
+    PING(w, INBOX(CLEAN), {NULL, DP_CLASS_TASKS, {.synced_at_us = T0}},
+         {NULL, DP_CLASS_EMAIL, {.synced_at_us = T0 + 24 * MINUTE}},
+         {NULL, DP_CLASS_CALENDAR, {.synced_at_us = T0 + 3 * MINUTE}},
+         {NULL, DP_CLASS_NOTES, {.synced_at_us = T0 + 3 * MINUTE + 1}});
+    w->hold->ends_us = T0 + 40 * MINUTE;
+    w->now_us = T0 + 27 * MINUTE;
+    assert_waits_until(w, T0 + 29 * MINUTE);
+    for (uint32_t k = 0; k < w->hold->items_n; k++) {
+        assert_false(is_named(w, k)); /* none is due: nothing goes */
+    }
+    assert_int_equal(last_look(w).status, DP_PING_NOTHING);
+    arrives(w, r);
+    assert_int_equal(look(w).named_n, 2);
+    assert_true(is_named(w, 0) && is_named(w, 1));
+    w->hold->items[0].mark = head(w);
+    passes(w, 3 * MINUTE);
+    assert_wants_provoke(w);
+    dp_verdict v = look_with_moment(w);
+    assert_int_equal(v.named_n, 3);
+    assert_true(is_named(w, 1) && is_named(w, 2) && is_named(w, 3));
+}
+
 /* The hierarchy. */
 
 static void a_change_of_the_hierarchy_is_status_7(void **state)
@@ -313,6 +339,7 @@ int main(void)
         LOOK_TEST(a_slot_that_changed_hands_says_nothing),
         LOOK_TEST(without_a_bus_all_is_blind),
         LOOK_TEST(a_blind_folder_is_not_named_with_a_change_before_its_time),
+        LOOK_TEST(blind_folders_that_are_due_soon_go_along),
         LOOK_TEST(a_change_of_the_hierarchy_is_status_7),
         LOOK_TEST(status_7_comes_once_for_each_change),
         LOOK_TEST(and_once_more_when_the_backend_lagged),
