@@ -78,6 +78,19 @@ static wish blind_wish(const dp_hold_item *i, const dp_look_rules *r)
     return clock_wish(i, blind_interval(i, r));
 }
 
+/* Nothing since its mark. Where the topic is but assumed, that is so if the
+ * folder is the user's own, and most are; it may be one that somebody shares,
+ * and of that nobody knows. So it is blind besides, mail too at the interval
+ * of other classes: what is the user's own is told at once anyway. */
+static wish clean_wish(dp_hold_item *i, const dp_look_rules *r)
+{
+    if (!i->is_assumed) {
+        return (wish){.kind = NOTHING};
+    }
+    i->seq_now = 0; /* to be named for no change */
+    return clock_wish(i, r->blind_other_us);
+}
+
 /* What is newer than this is a change that the device does not know: its mark,
  * or without one all that it was told of, or that was there when it came. */
 static uint64_t known_to(const dp_hold_item *i)
@@ -149,7 +162,7 @@ static wish wish_of(dp_hold_item *i, const dp_bus_map *bus,
     uint64_t newest = newest_of(&v);
     i->seq_now = newest;
     if (i->mark && newest <= i->mark) {
-        return (wish){.kind = NOTHING};
+        return clean_wish(i, r);
     }
     if (i->class_id == DP_CLASS_HIERARCHY) {
         return hierarchy_wish(i, &v, not_before_us);
