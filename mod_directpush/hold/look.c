@@ -15,8 +15,8 @@ typedef struct wish {
     enum { NOTHING, KNOWN, UNPROVEN, BLIND } kind;
     dp_time_us due_us;
     dp_time_us soon_us; /* BLIND: from when it goes along with others */
-    bool is_repeat;  /* announced before, no Sync since */
-    bool is_backing; /* repeated and waiting for its doubled time */
+    bool is_repeat;     /* announced before, no Sync since */
+    bool is_backing;    /* repeated and waiting for its doubled time */
 } wish;
 
 static dp_time_us later(dp_time_us a, dp_time_us b)

@@ -2,7 +2,7 @@
 real SOGo and Dovecot."""
 import pytest
 
-from dp.shipped import SogoVhost
+from dp.shipped import sogo_vhost
 from dp.wire import Pending, http_request
 from test_412_dav_observed_sogo import pim_id, pim_phone, put, told
 
@@ -11,7 +11,7 @@ from test_412_dav_observed_sogo import pim_id, pim_phone, put, told
 def site(make_stack_site, certificate):
     site = make_stack_site(start=False, httpd=dict(
         tune={"DirectPushFallbackInterval": "600s 3600s"}))
-    site.vhosts = [SogoVhost(certificate, site.sogo.port)]
+    site.vhosts = [sogo_vhost(certificate, site.sogo.port)]
     return site.start()
 
 

@@ -8,7 +8,7 @@ import pytest
 from dp.http2 import H2
 from dp.phone import Endpoint
 from dp.process import wait_until
-from dp.shipped import BehindTerminatorVhost
+from dp.shipped import behind_terminator_vhost
 from dp.terminator import NginxBeside
 from dp.wire import Pending, http_request
 
@@ -42,7 +42,7 @@ class Beside:
 def beside(make_stack_site, certificate):
     site = make_stack_site(start=False, httpd=dict(
         modules=["remoteip"], main=['CustomLog "logs-remote.log" "%a"']))
-    site.vhosts = [BehindTerminatorVhost(site.sogo.port)]
+    site.vhosts = [behind_terminator_vhost(site.sogo.port)]
     site.start()
     root = os.path.join(site.where, "www")
     os.mkdir(root)

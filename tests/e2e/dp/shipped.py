@@ -20,42 +20,46 @@ def swap(text, *pairs):
     return text
 
 
-class SogoVhost(Vhost):
-    """The virtual host of sogo.conf, on the TLS port alone."""
+class ShippedVhost(Vhost):
+    """The virtual host of that file, on one of our ports.
+    @param certificate  of ours, or None: the file is for the plain port
+    @param pairs  (pattern, new text) of this file; @PORT@ is the port
+    @param with_module  False: without its DirectPush"""
 
-    def __init__(self, certificate, sogo_port):
+    def __init__(self, file, certificate, *pairs, with_module=True):
         super().__init__()
-        self.certificate, self.sogo_port = certificate, sogo_port
+        self.file, self.certificate = file, certificate
+        self.pairs, self.with_module = pairs, with_module
 
     def text(self, port, is_tls):
-        if not is_tls:
+        if is_tls != (self.certificate is not None):
             return ""
-        return swap(
-            shipped("sogo.conf"),
-            (r"<VirtualHost \*:443>", "<VirtualHost 127.0.0.1:%d>" % port),
-            (r'server-port "443"', 'server-port "%d"' % port),
-            (r"/etc/ssl/certs/ssl-cert-snakeoil\.pem", self.certificate.cert),
-            (r"/etc/ssl/private/ssl-cert-snakeoil\.key",
-             self.certificate.key),
-            (r"https://mail\.example\.com", "https://%s:%d"
-             % (self.name, port)),
-            (r"mail\.example\.com", self.name),
-            (r"127\.0\.0\.1:20000", "127.0.0.1:%d" % self.sogo_port))
-
-
-class BehindTerminatorVhost(Vhost):
-    """That of apache-behind-terminator.conf, on the plain port alone."""
-
-    def __init__(self, sogo_port):
-        super().__init__()
-        self.sogo_port = sogo_port
-
-    def text(self, port, is_tls):
+        pairs = [(pattern, new.replace("@PORT@", str(port)))
+                 for pattern, new in self.pairs]
+        pairs += [(r"<VirtualHost (\*:443|127\.0\.0\.1:8080)>",
+                   "<VirtualHost 127.0.0.1:%d>" % port),
+                  (r"(?<=ServerName )mail\.example\.com", self.name)]
         if is_tls:
-            return ""
-        return swap(
-            shipped("apache-behind-terminator.conf"),
-            (r"<VirtualHost 127\.0\.0\.1:8080>",
-             "<VirtualHost 127.0.0.1:%d>" % port),
-            (r"mail\.example\.com", self.name),
-            (r"127\.0\.0\.1:20000", "127.0.0.1:%d" % self.sogo_port))
+            pairs += [(r"/etc/ssl/certs/ssl-cert-snakeoil\.pem",
+                       self.certificate.cert),
+                      (r"/etc/ssl/private/ssl-cert-snakeoil\.key",
+                       self.certificate.key)]
+        if not self.with_module:
+            pairs.append((r"(?m)^ *DirectPush\w* .*$", ""))
+        return swap(shipped(self.file), *pairs)
+
+
+def sogo_vhost(certificate, sogo_port):
+    """sogo.conf in front of a sogod of ours."""
+    return ShippedVhost(
+        "sogo.conf", certificate,
+        (r'server-port "443"', 'server-port "@PORT@"'),
+        (r"https://mail\.example\.com", "https://mail.example.test:@PORT@"),
+        (r"127\.0\.0\.1:20000", "127.0.0.1:%d" % sogo_port))
+
+
+def behind_terminator_vhost(sogo_port):
+    """apache-behind-terminator.conf, the same."""
+    return ShippedVhost(
+        "apache-behind-terminator.conf", None,
+        (r"127\.0\.0\.1:20000", "127.0.0.1:%d" % sogo_port))
