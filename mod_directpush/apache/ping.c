@@ -198,6 +198,7 @@ static void spec_folder(ping *p, dp_store_txn *t, const dp_ping_folder *f,
     if (dp_folder_map_topic(dp_here->store, t, &p->rq->who, f->id, hint,
                             topic)) {
         spec->class_id = topic->class_id;
+        spec->is_assumed = topic->is_assumed;
         name->class_id = topic->class_id;
         name->folder = dp_span_of(topic->folder, topic->folder_n);
     }

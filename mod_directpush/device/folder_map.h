@@ -5,7 +5,7 @@
  * `personal` may be merged folders, so the class topic), with /listed in front
  * when the map has them as somebody else's; else Type and the
  * path of DisplayNames up to the root; else, with the class known from the
- * Ping or Sync, the class topic; else nothing: blind.
+ * Ping or Sync, the class topic, as an assumption; else nothing: blind.
  */
 #ifndef FOLDER_MAP_H
 #define FOLDER_MAP_H
@@ -45,6 +45,7 @@ typedef struct dp_hier_state {
 /* A folder's topic. */
 typedef struct dp_folder_topic {
     dp_class class_id; /* DP_CLASS_UNKNOWN: nobody can know; blind */
+    bool is_assumed;   /* the class topic for want of any better */
     char folder[DP_TOPIC_FOLDER_MAX + 1];
     size_t folder_n;
 } dp_folder_topic;
@@ -64,6 +65,11 @@ typedef struct dp_folder_topic {
  * Z-Push that say "shared", and paths that can't be believed (a `.` in a
  * name, as in shared/bob@example.com/Projects) are blind. A path need not
  * exist as such: the watcher says `no` to it then, and it is blind too.
+ *
+ * With the class alone nothing says whose folder it is. It gets the class
+ * topic, so that it is told of what happens in the user's own, but
+ * `is_assumed`: that this topic is clean does not make the collection so
+ * (look.c).
  */
 bool dp_folder_map_topic(dp_store *s, dp_store_txn *t, const dp_who *who,
                          dp_span id, dp_class class_hint,

@@ -436,6 +436,6 @@ bool dp_folder_map_topic(dp_store *s, dp_store_txn *t, const dp_who *who,
     if (is_mapped) {
         return is_known;
     }
-    return class_hint != DP_CLASS_UNKNOWN
-           && set_whole_class(out, class_hint);
+    out->is_assumed = class_hint != DP_CLASS_UNKNOWN;
+    return out->is_assumed && set_whole_class(out, class_hint);
 }

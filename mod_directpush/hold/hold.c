@@ -95,6 +95,7 @@ dp_hold *dp_hold_make(const dp_who *who, const dp_hold_spec *specs, size_t n)
             .id_off = (uint32_t)(at - h->bytes),
             .id_n = (uint16_t)s->id.n,
             .class_id = (uint8_t)s->class_id,
+            .is_assumed = s->is_assumed,
         };
         keep(&at, s->id);
     }

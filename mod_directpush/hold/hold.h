@@ -74,6 +74,7 @@ typedef struct dp_hold_item {
     uint16_t id_n;
     uint8_t class_id;         /* dp_class; HIERARCHY for that item */
     bool was_announced_now;   /* named by the answer that is being sent */
+    bool is_assumed;          /* its topic: dp_folder_topic */
 } dp_hold_item;
 
 #define DP_HOLD_MAGIC 0x44504844u /* "DPHD" */
@@ -112,6 +113,7 @@ typedef struct dp_hold {
 typedef struct dp_hold_spec {
     dp_span id;
     dp_class class_id;
+    bool is_assumed;
     uint64_t mark;
     uint64_t announced_seq;
     uint32_t announced_n;

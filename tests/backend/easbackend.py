@@ -732,7 +732,7 @@ def arguments(argv):
     p.add_argument("--port-file", metavar="FILE",
                    help="write the port there once it listens")
     p.add_argument("--path", default="/Microsoft-Server-ActiveSync")
-    p.add_argument("--id-style", choices=("sogo", "zpush"), default="sogo",
+    p.add_argument("--id-style", choices=("sogo", "zpush", "horde"), default="sogo",
                    help="what folder ids look like")
     p.add_argument("--no-pim", action="store_true",
                    help="no calendar, tasks and contacts in the folder list")

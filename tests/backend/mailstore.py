@@ -80,7 +80,8 @@ class Mail:
 class MailStore:
     def __init__(self, path_template, id_style="sogo", pim=True):
         """@param path_template  Maildir of a user, %u for the user
-        @param id_style  "sogo" (mail%2F<guid>) or "zpush" (8 hex digits)
+        @param id_style  "sogo" (mail%2F<guid>), "zpush" (8 hex digits) or
+                         "horde" (a letter in front of them)
         @param pim  offer an (empty) calendar, task list and address book"""
         self.path_template = path_template
         self.id_style = id_style
@@ -125,10 +126,13 @@ class MailStore:
                 guid = self.guid(user, path)
                 return "mail%2F" + (guid or utf7_encode(path).replace(
                     "%", "%25").replace("/", "%2F"))
-            key = (user, path)
-            if key not in self.ids:
-                self.ids[key] = secrets.token_hex(4)
-            return self.ids[key]
+            return self._opaque_id((user, path), "F")
+
+    def _opaque_id(self, key, letter):
+        if key not in self.ids:
+            self.ids[key] = (letter if self.id_style == "horde" else "") \
+                + secrets.token_hex(4)
+        return self.ids[key]
 
     def paths(self, user):
         root = self.root(user)
@@ -159,8 +163,9 @@ class MailStore:
                      "Contacts")):
                 if not sogo:
                     with self.lock:
-                        id_ = self.ids.setdefault((user, "\0" + name),
-                                                  secrets.token_hex(4))
+                        id_ = self._opaque_id(
+                            (user, "\0" + name),
+                            {"Contacts": "A"}.get(kind, kind[0]))
                 out[id_] = Folder(id_, name, "0", type_, kind)
         return out
 

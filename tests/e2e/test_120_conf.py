@@ -8,17 +8,12 @@ import subprocess
 import pytest
 
 from dp.httpd import PROGRAM, module_dir
-from dp.process import REPO, built
+from dp.process import built
+from dp.shipped import ShippedVhost, shipped
 
-CONF = os.path.join(REPO, "conf")
 MODULES = ("mpm_event authn_core authz_core authz_host access_compat env "
            "setenvif headers mime alias dir filter ssl socache_shmcb proxy "
            "proxy_http proxy_fcgi remoteip").split()
-
-
-def shipped(name):
-    with open(os.path.join(CONF, name), encoding="utf-8") as f:
-        return f.read()
 
 
 @pytest.fixture
@@ -90,6 +85,22 @@ def test_the_nginx_beside_apache_is_taken_by_nginx(certificate, tmp_path):
                            str(tmp_path / "log")], text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_reverse_proxy_holds_a_ping_and_wakes_it(make_site, certificate):
+    site = make_site(start=False)
+    site.backend.start()
+    site.vhosts = [ShippedVhost(
+        "reverse-proxy.conf", certificate,
+        (r"127\.0\.0\.1:8080", "127.0.0.1:%d" % site.backend.port))]
+    site.start()
+    phone, ping = site.held_phone()
+    site.mails().deliver("one")
+    site.told(phone, ping=ping)
+    phone.sync_until_done("INBOX")
+    assert phone.subjects() == ["one"]
+    site.hold(phone)
+    assert site.backend.count(cmd="Ping") == 0
 
 
 def test_the_load_file_names_the_installed_module():

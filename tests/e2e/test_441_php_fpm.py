@@ -1,6 +1,7 @@
 """PHP-FPM is the backend, by mod_proxy_fcgi: a small script that does what the
 test backend does passes requests on to that. Debian's php-fpm, an instance of
-our own on a socket in the site's directory."""
+our own on a socket in the site's directory; in Apache conf/zpush-php-fpm.conf
+as it is shipped."""
 import glob
 import gzip
 import hashlib
@@ -10,8 +11,9 @@ import re
 import pytest
 
 from dp import wbxml
-from dp.httpd import EAS, Vhost
+from dp.httpd import EAS
 from dp.process import Process, wait_until
+from dp.shipped import ShippedVhost
 from dp.wire import Pending, http_request
 
 SCRIPT = r"""<?php
@@ -99,15 +101,11 @@ def make_fpm_site(make_site):
                     .replace("@PATH@", EAS))
         fpm = Fpm(site.where)
         running.append(fpm)
-        # as in conf/zpush-php-fpm.conf
-        site.vhosts = [Vhost(directives=[
-            'Alias %s "%s"' % (EAS, script),
-            '<Directory "%s">' % site.where, "CGIPassAuth On",
-            '<FilesMatch "\\.php$">',
-            'SetHandler "proxy:unix:%s|fcgi://localhost"' % fpm.socket,
-            "</FilesMatch>", "</Directory>",
-            '<Proxy "fcgi://localhost">', "ProxySet timeout=3700",
-            "</Proxy>"])]
+        site.vhosts = [ShippedVhost(
+            "zpush-php-fpm.conf", site.certificate,
+            (r"/usr/share/z-push", site.where),
+            (r"/run/php/php-fpm\.sock", fpm.socket),
+            with_module=with_module)]
         return site.start()
     yield make
     for fpm in running:
@@ -165,6 +163,8 @@ def scripted(site):
     phone.foldersync()
     for size in (10, 3000, 300_000):
         site.mails().deliver("mail %d" % size, size=size)
+        # else those of one second come in the order of their random names
+        phone.sync_until_done("INBOX")
     for rule in ({}, dict(gzip=True), dict(chunked=True),
                  dict(huge=50 << 20)):
         phone.keys.clear()

@@ -3,6 +3,7 @@ conf/: holds outlast their time-outs, connections to Apache are shared, and
 nothing of one phone is taken for another's."""
 import pytest
 
+from dp.http2 import H2
 from dp.phone import Endpoint, Phone
 from dp.process import wait_until
 from dp.terminator import Haproxy, Nginx
@@ -96,18 +97,56 @@ def test_a_change_is_told(make_front, kind):
     assert "one" in phone.subjects()
 
 
-def test_a_phone_that_hangs_up_frees_its_hold(make_front):
-    front = make_front(Nginx)
-    phone, _ = front.held()
+@both
+@pytest.mark.parametrize("how", ["hang_up", "abort"])
+@pytest.mark.parametrize("before", [0, 1], ids=["first", "later"])
+def test_a_phone_that_hangs_up_frees_its_hold(make_front, kind, how, before):
+    """@param before  requests on that connection before the Ping"""
+    front = make_front(kind)
+    phone, ping = front.held()
+    if not before:
+        phone.hang_up()
+        front.site.wait_held(0)
+        phone.connect()
+        ping = phone.start_ping(["INBOX"], 600)
     front.site.wait_held(1)
-    phone.hang_up()
+    assert ping.is_held(0)
+    getattr(phone, how)()
     front.site.wait_held(0)
 
 
 @both
-def test_the_next_ping_ends_one_that_was_left(make_front, kind):
-    """HAProxy 2.6 does not tell that the phone has gone."""
+@pytest.mark.parametrize("how", ["reset", "close"])
+def test_so_does_one_that_comes_over_http_2(make_front, kind, how):
+    """It gives up on the Ping alone, or on the connection; another phone's
+    Ping is held on."""
     front = make_front(kind)
+    phone, _ = front.held()
+    front.held("bob")
+    phone.hang_up()
+    front.site.wait_held(1)
+    over = H2(front.site, port=front.proxy.port)
+    stream = over.ping(phone)
+    front.site.wait_held(2)
+    assert over.is_held(stream, 0)
+    if how == "reset":
+        over.reset(stream)
+    else:
+        over.close()
+    front.site.wait_held(1)
+    if how == "reset":  # the connection is as good as before
+        again = over.ping(phone)
+        front.site.wait_held(2)
+        front.site.mails().deliver("one")
+        answer = over.answer(again)
+        assert (answer.status, answer.folders) == (2, [phone.id("INBOX")])
+        over.close()
+
+
+def test_a_proxy_that_does_not_tell_is_corrected_by_the_next_ping(make_front):
+    """HAProxy without option abortonclose."""
+    front = make_front(Haproxy, change=[(r"(?m)^    option abortonclose$",
+                                         "")])
     phone, _ = front.held()
     phone.hang_up()
     phone.connect()

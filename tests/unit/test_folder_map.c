@@ -71,6 +71,31 @@ static void an_unknown_map_falls_to_the_class(void **state)
     assert_string_equal(lab_map(l, "6", DP_CLASS_NOTES), "Notes *");
 }
 
+static bool is_assumed(lab *l, const char *id, dp_class hint)
+{
+    dp_folder_topic t;
+    dp_folder_map_topic(l->store, NULL, &l->who, S(id), hint, &t);
+    return t.is_assumed;
+}
+
+static void which_is_assumed_where_nothing_else_says_it(void **state)
+{
+    lab *l = *state;
+    set(l, "5", "0", "Inbox", 2);
+    set(l, "6", "0", "Calendar", 8);
+    assert_true(is_assumed(l, "5", DP_CLASS_EMAIL));
+    assert_true(is_assumed(l, "6", DP_CLASS_CALENDAR));
+    assert_false(is_assumed(l, "5", DP_CLASS_UNKNOWN)); /* blind anyway */
+    assert_false(is_assumed(l, "S1a2b3", DP_CLASS_EMAIL));
+    assert_false(is_assumed(l, "vevent%2Fpersonal", DP_CLASS_CALENDAR));
+    assert_false(is_assumed(l, "mail%2F0123456789abcdef0123456789abcdef",
+                            DP_CLASS_EMAIL));
+    know(l);
+    assert_false(is_assumed(l, "5", DP_CLASS_EMAIL));
+    assert_false(is_assumed(l, "6", DP_CLASS_CALENDAR));
+    assert_true(is_assumed(l, "7", DP_CLASS_EMAIL)); /* not in the list */
+}
+
 static void types_and_names_make_paths(void **state)
 {
     lab *l = *state;
@@ -361,6 +386,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LAB_RAM(sogos_ids_say_what_they_are),
         LAB_BOTH(an_unknown_map_falls_to_the_class),
+        LAB_BOTH(which_is_assumed_where_nothing_else_says_it),
         LAB_BOTH(types_and_names_make_paths),
         LAB_BOTH(
             a_special_folder_with_a_namesake_is_not_believed_its_name),

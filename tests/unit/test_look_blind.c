@@ -5,6 +5,7 @@
 #define INBOX(...) {"INBOX", DP_CLASS_EMAIL, {__VA_ARGS__}}
 #define FOLDERS(...)                                                           \
     {"*", DP_CLASS_HIERARCHY, {__VA_ARGS__}}
+#define ASSUMED(...) {"*", DP_CLASS_EMAIL, {.is_assumed = true, __VA_ARGS__}}
 #define CLEAN .mark = head(w)
 
 static void a_blind_folder_is_named_an_interval_after_its_last_sync(
@@ -146,6 +147,72 @@ static void a_blind_folder_is_not_named_with_a_change_before_its_time(
     assert_false(is_named(w, 1));
     assert_false(is_named(w, 2));
     assert_true(is_named(w, 3));
+}
+
+static void blind_folders_that_are_due_soon_go_along(void **state)
+{
+    world *w = *state;
+    dp_bus_ref r = mail(w, "INBOX");
+    PING(w, INBOX(CLEAN), {NULL, DP_CLASS_TASKS, {.synced_at_us = T0}},
+         {NULL, DP_CLASS_EMAIL, {.synced_at_us = T0 + 24 * MINUTE}},
+         {NULL, DP_CLASS_CALENDAR, {.synced_at_us = T0 + 3 * MINUTE}},
+         {NULL, DP_CLASS_NOTES, {.synced_at_us = T0 + 3 * MINUTE + 1}});
+    w->hold->ends_us = T0 + 40 * MINUTE;
+    w->now_us = T0 + 27 * MINUTE;
+    assert_waits_until(w, T0 + 29 * MINUTE);
+    for (uint32_t k = 0; k < w->hold->items_n; k++) {
+        assert_false(is_named(w, k)); /* none is due: nothing goes */
+    }
+    assert_int_equal(last_look(w).status, DP_PING_NOTHING);
+    arrives(w, r);
+    assert_int_equal(look(w).named_n, 2);
+    assert_true(is_named(w, 0) && is_named(w, 1));
+    w->hold->items[0].mark = head(w);
+    passes(w, 3 * MINUTE);
+    assert_wants_provoke(w);
+    dp_verdict v = look_with_moment(w);
+    assert_int_equal(v.named_n, 3);
+    assert_true(is_named(w, 1) && is_named(w, 2) && is_named(w, 3));
+}
+
+/* Collections whose topic is but assumed. */
+
+static void of_an_assumed_topic_a_change_is_told_at_once(void **state)
+{
+    world *w = *state;
+    dp_bus_ref r = mail(w, "*");
+    PING(w, ASSUMED(CLEAN, .synced_at_us = T0));
+    uint64_t seq = arrives(w, r);
+    dp_verdict v = look(w);
+    assert_int_equal(v.status, DP_PING_CHANGES);
+    assert_false(v.is_provoked);
+    assert_int_equal(w->hold->items[0].seq_now, seq);
+}
+
+static void but_that_it_is_clean_proves_nothing(void **state)
+{
+    world *w = *state;
+    mail(w, "*");
+    PING(w, ASSUMED(CLEAN, .synced_at_us = T0 - 25 * MINUTE));
+    assert_waits_until(w, T0 + 5 * MINUTE);
+    assert_int_equal(last_look(w).status, DP_PING_NOTHING);
+    passes(w, 5 * MINUTE);
+    assert_wants_provoke(w);
+    dp_verdict v = look_with_moment(w);
+    assert_int_equal(v.status, DP_PING_CHANGES);
+    assert_true(v.is_provoked);
+    assert_int_equal(w->hold->items[0].seq_now, 0);
+    announced_again(w);
+    assert_waits_until(w, w->hold->ends_us);
+}
+
+static void an_assumed_topic_of_nobody_is_as_blind_as_any(void **state)
+{
+    world *w = *state;
+    dp_bus_ref r = mail(w, "*");
+    PING(w, ASSUMED(CLEAN, .synced_at_us = T0));
+    dp_bus_unvouch(w->bus->w, r);
+    assert_waits_until(w, T0 + 5 * MINUTE);
 }
 
 /* The hierarchy. */
@@ -313,6 +380,10 @@ int main(void)
         LOOK_TEST(a_slot_that_changed_hands_says_nothing),
         LOOK_TEST(without_a_bus_all_is_blind),
         LOOK_TEST(a_blind_folder_is_not_named_with_a_change_before_its_time),
+        LOOK_TEST(blind_folders_that_are_due_soon_go_along),
+        LOOK_TEST(of_an_assumed_topic_a_change_is_told_at_once),
+        LOOK_TEST(but_that_it_is_clean_proves_nothing),
+        LOOK_TEST(an_assumed_topic_of_nobody_is_as_blind_as_any),
         LOOK_TEST(a_change_of_the_hierarchy_is_status_7),
         LOOK_TEST(status_7_comes_once_for_each_change),
         LOOK_TEST(and_once_more_when_the_backend_lagged),

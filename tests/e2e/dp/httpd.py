@@ -84,6 +84,10 @@ class Vhost:
         self.name, self.backend, self.on = name, backend, on
         self.directives = list(directives)
 
+    def text(self, port, is_tls):
+        """All of it, where it isn't made of the above; shipped.py"""
+        return None
+
 
 class Httpd:
     """@param vhosts  list of Vhost, the first is the default
@@ -150,6 +154,9 @@ class Httpd:
         return lines
 
     def _vhost_lines(self, vhost, port, is_tls):
+        text = vhost.text(port, is_tls)
+        if text is not None:
+            return [text]
         lines = ["<VirtualHost 127.0.0.1:%d>" % port,
                  "ServerName %s" % vhost.name]
         if is_tls:

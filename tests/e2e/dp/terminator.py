@@ -1,25 +1,12 @@
 """nginx and HAProxy in front of Apache: what is shipped in conf/, with ports
 and paths substituted, private instances in the foreground."""
 import os
-import re
 import socket
 
-from .process import REPO, Process, free_ports, wait_until
+from .process import Process, free_ports, wait_until
+from .shipped import shipped, swap
 
 NGINX, HAPROXY = "/usr/sbin/nginx", "/usr/sbin/haproxy"
-
-
-def shipped(name):
-    with open(os.path.join(REPO, "conf", name), encoding="utf-8") as f:
-        return f.read()
-
-
-def swap(text, *pairs):
-    """@raise AssertionError when one of them is not there"""
-    for pattern, new in pairs:
-        text, n = re.subn(pattern, lambda _: new, text)
-        assert n, "%r is not in the shipped file" % pattern
-    return text
 
 
 class Terminator:
@@ -66,10 +53,11 @@ class Terminator:
 
 class Nginx(Terminator):
     name = "nginx"
+    file = "nginx-in-front.conf"
 
     def text(self):
         site = swap(
-            shipped("nginx-in-front.conf"),
+            shipped(self.file),
             (r"listen 443 ssl http2;", "listen 127.0.0.1:%d ssl http2;"
              % self.port),
             (r"listen \[::\]:443 ssl", "listen [::1]:%d ssl" % self.port6),
@@ -95,6 +83,16 @@ uwsgi_temp_path %s; scgi_temp_path %s;
 
     def argv(self, conf):
         return [NGINX, "-c", conf, "-e", self.path("error.out")]
+
+
+class NginxBeside(Nginx):
+    """nginx is the web server, with files below `root`."""
+
+    file = "nginx-beside-apache.conf"
+
+    def __init__(self, where, certificate, apache_port, root, change=(), **kw):
+        super().__init__(where, certificate, apache_port, change=[
+            (r"/var/www/html", root)] + list(change), **kw)
 
 
 class Haproxy(Terminator):
