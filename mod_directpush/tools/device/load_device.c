@@ -191,7 +191,7 @@ static dp_load_news take_ping(dp_load_device *d, dp_span body)
         d->restarts = 0;
         return news(d, DP_LOAD_TOLD, DP_LOAD_SYNC);
     case DP_PING_HIERARCHY:
-        return news(d, DP_LOAD_TOLD, DP_LOAD_FOLDERSYNC);
+        return news(d, DP_LOAD_LISTED, DP_LOAD_FOLDERSYNC);
     case DP_PING_HEARTBEAT:
         if (p.value && p.value != d->heartbeat_s) {
             d->heartbeat_s = p.value;

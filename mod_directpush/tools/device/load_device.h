@@ -58,7 +58,8 @@ const char *dp_load_failure_name(dp_load_failure f);
 
 typedef enum dp_load_outcome {
     DP_LOAD_NEXT,    /* one step further: send `next` */
-    DP_LOAD_TOLD,    /* a wait has ended with news: send `next` */
+    DP_LOAD_TOLD,    /* a wait has ended with the change: send `next` */
+    DP_LOAD_LISTED,  /* … because of the folder list (Status 7): the same */
     DP_LOAD_EXPIRED, /* a wait has ended without: send `next` */
     DP_LOAD_FAILED   /* `failure`; try `next` later */
 } dp_load_outcome;

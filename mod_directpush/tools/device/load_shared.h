@@ -45,7 +45,8 @@ typedef struct dp_load_shared {
                                when it waits again; DP_LOAD_NOBODY */
     dp_load_slot *slots;            /* one per worker */
     _Atomic int64_t *since_us;      /* by device: waits since then; 0 no */
-    _Atomic uint8_t *is_expected;   /* by device; the worker takes it away */
+    _Atomic uint8_t *is_expected;   /* by device: set by the coordinator; who
+                                       takes it away has the answer */
     _Atomic int64_t *published_us;  /* by topic: just before the write */
     uint32_t workers_n, devices_n, topics_n;
     size_t bytes; /* of the mapping, which begins here */

@@ -64,13 +64,16 @@ static void report_failures(dp_load_coordinator *c, const counts *before,
     dp_load_report_failures(&c->report, failures);
 }
 
-static void report_latency(dp_load_coordinator *c)
+/* @param told answers that came; those that are not in the histogram were for
+ *             an earlier change */
+static void report_latency(dp_load_coordinator *c, uint64_t told)
 {
     dp_histogram *all = calloc(1, sizeof(*all));
     DP_ASSERT(all);
     for (uint32_t i = 0; i < c->shared->workers_n; i++) {
         dp_histogram_merge(all, &c->shared->slots[i].latency);
     }
+    dp_load_report_number(&c->report, "untimed", told - all->n);
     dp_load_report_histogram(&c->report, all);
     free(all);
 }
@@ -106,11 +109,30 @@ static dp_time_us settle_us(const dp_load_coordinator *c)
                                       : slowest;
 }
 
+/* Does it wait, since before then, and for the next change? Who has not read
+ * the answer to the last one of its folder yet waits no more in truth. */
 static bool is_settled(const dp_load_coordinator *c, uint32_t device,
                        dp_time_us before_us)
 {
     dp_time_us since_us = since(c, device);
-    return since_us && since_us <= before_us;
+    uint32_t topic = dp_load_topic_of(c->args, device);
+    return since_us && since_us <= before_us &&
+           since_us > atomic_load_explicit(&c->shared->published_us[topic],
+                                           memory_order_relaxed);
+}
+
+/* The answer that it gets from now on is the one to be measured. A worker takes
+ * `since` away and then looks whether the device is expected; here it is the
+ * other way round, so that one of both sees the other.
+ * @return false: it was answered just now, for another reason, and not counted;
+ *         the Sync that follows would cover the change, no answer be due */
+static bool expect(dp_load_coordinator *c, uint32_t device)
+{
+    atomic_store(&c->shared->is_expected[device], 1);
+    if (atomic_load(&c->shared->since_us[device])) {
+        return true;
+    }
+    return !atomic_exchange(&c->shared->is_expected[device], 0);
 }
 
 /* @param out_last_us when the last of them began to wait */
@@ -225,7 +247,8 @@ static uint64_t draw(dp_load_coordinator *c)
     return c->random;
 }
 
-/* A random one of those that wait for some time. @return DP_LOAD_NOBODY */
+/* A random one of those that wait for some time, from now on expected to be
+ * told. @return DP_LOAD_NOBODY */
 static uint32_t pick(dp_load_coordinator *c)
 {
     dp_time_us before_us = dp_clock_mono_us() - settle_us(c);
@@ -233,7 +256,7 @@ static uint32_t pick(dp_load_coordinator *c)
     uint32_t first = (uint32_t)(draw(c) % n);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t device = (first + i) % n;
-        if (is_settled(c, device, before_us)) {
+        if (is_settled(c, device, before_us) && expect(c, device)) {
             return device;
         }
     }
@@ -285,7 +308,6 @@ static probed wake_one(dp_load_coordinator *c)
         }
     }
     atomic_store(&c->shared->probe, device);
-    atomic_store(&c->shared->is_expected[device], 1);
     bool has_come = false;
     if (!dp_load_publish(&c->publisher, &device, 1)) {
         dp_load_complain("%s", c->publisher.why);
@@ -295,7 +317,10 @@ static probed wake_one(dp_load_coordinator *c)
         return STOPPED;
     }
     if (!has_come) {
-        atomic_store(&c->shared->is_expected[device], 0);
+        if (!atomic_exchange(&c->shared->is_expected[device], 0)) {
+            return ANSWERED; /* in this very moment */
+        }
+        dp_load_complain("load%06u was not told", device + 1);
         return UNANSWERED;
     }
     /* it syncs, and asks again; who does not is found by the next hold */
@@ -309,7 +334,7 @@ static void say_woken(dp_load_coordinator *c, uint32_t n, uint32_t missing,
     dp_load_report_begin(&c->report, "wake", true);
     dp_load_report_number(&c->report, "n", n);
     dp_load_report_number(&c->report, "missing", missing);
-    report_latency(c);
+    report_latency(c, now.told - before->told);
     dp_load_report_seconds(&c->report, "seconds", span_us);
     dp_load_report_rate(&c->report, "per_second", n, span_us);
     dp_load_report_number(&c->report, "needless",
@@ -367,19 +392,18 @@ typedef struct storm {
     dp_time_us began_us, published_us; /* the first write; all acknowledged */
 } storm;
 
-/* Whoever waits now is expected to be told. */
+/* Whoever waits now is expected to be told; others are not asked for. */
 static void choose(dp_load_coordinator *c, storm *s)
 {
     uint32_t last = DP_LOAD_NOBODY;
+    dp_time_us now_us = dp_clock_mono_us();
     s->devices = calloc(c->shared->topics_n, sizeof(*s->devices));
     DP_ASSERT(s->devices);
     for (uint32_t i = 0; i < c->shared->devices_n; i++) {
-        if (!since(c, i)) {
+        uint32_t topic = dp_load_topic_of(c->args, i);
+        if (!is_settled(c, i, now_us) || !expect(c, i)) {
             continue;
         }
-        uint32_t topic = dp_load_topic_of(c->args, i);
-        atomic_store_explicit(&c->shared->is_expected[i], 1,
-                              memory_order_release);
         s->expected++;
         if (topic != last) {
             s->devices[s->devices_n++] = i;
@@ -391,8 +415,7 @@ static void choose(dp_load_coordinator *c, storm *s)
 static void forget_expected(dp_load_coordinator *c)
 {
     for (uint32_t i = 0; i < c->shared->devices_n; i++) {
-        atomic_store_explicit(&c->shared->is_expected[i], 0,
-                              memory_order_relaxed);
+        atomic_store(&c->shared->is_expected[i], 0);
     }
 }
 
@@ -443,7 +466,7 @@ static void say_storm(dp_load_coordinator *c, const storm *s)
     dp_load_report_number(&c->report, "n", n);
     dp_load_report_number(&c->report, "missing", s->expected - n);
     dp_load_report_number(&c->report, "published", s->devices_n);
-    report_latency(c);
+    report_latency(c, n);
     dp_load_report_seconds(&c->report, "seconds", span_us);
     dp_load_report_rate(&c->report, "per_second", n, span_us);
     dp_load_report_seconds(&c->report, "publish_seconds",

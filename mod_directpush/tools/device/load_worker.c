@@ -38,6 +38,7 @@ typedef enum state {
     CONNECTING, /* TCP and TLS */
     ASKED,      /* an answer comes at once */
     WAITING,    /* an answer comes when there are news */
+    ANSWERED,   /* of a wait; what follows is decided at once */
     IDLE,       /* connected, was answered, and stays so */
     RESTING,    /* failed; a timer runs */
     GIVEN_UP
@@ -103,8 +104,8 @@ static void transit(worker *w, device *d, state to)
     w->inflight -= is_on_its_way(from);
     w->inflight += is_on_its_way(to);
     if (from == WAITING) {
-        atomic_store_explicit(&w->shared->since_us[number], 0,
-                              memory_order_relaxed);
+        /* before is_expected is looked at: see expect() in load_steps.c */
+        atomic_store(&w->shared->since_us[number], 0);
         DP_LOAD_COUNT(w->slot->waiting, -(uint64_t)1);
     }
     if (to == WAITING) {
@@ -276,26 +277,17 @@ static void note_round_trip(worker *w, const device *d)
                           memory_order_relaxed);
 }
 
-/* A wait has ended: was it for the sake of what the coordinator published? */
-static void count_answer(worker *w, const device *d, dp_load_outcome outcome,
-                         dp_time_us now_us)
+/* The change that the coordinator waits for has been told. Published before the
+ * wait began, it was another one: told, but nothing to be timed. */
+static void take_time(worker *w, uint32_t number, dp_time_us since_us,
+                      dp_time_us now_us)
 {
-    dp_load_shared *s = w->shared;
-    uint32_t number = number_of(w, d);
-    DP_LOAD_COUNT(w->slot->answers, 1);
-    if (outcome == DP_LOAD_EXPIRED) {
-        DP_LOAD_COUNT(w->slot->expired, 1);
-        return;
-    }
-    if (!atomic_load_explicit(&s->is_expected[number], memory_order_acquire)) {
-        DP_LOAD_COUNT(w->slot->needless, 1);
-        return;
-    }
     uint32_t topic = dp_load_topic_of(w->a->args, number);
-    int64_t published_us =
-        atomic_load_explicit(&s->published_us[topic], memory_order_relaxed);
-    dp_histogram_add(&w->slot->latency, now_us - published_us);
-    atomic_store_explicit(&s->is_expected[number], 0, memory_order_relaxed);
+    dp_time_us published_us = atomic_load_explicit(
+        &w->shared->published_us[topic], memory_order_acquire);
+    if (published_us > since_us) {
+        dp_histogram_add(&w->slot->latency, now_us - published_us);
+    }
     atomic_store_explicit(&w->slot->last_told_us, now_us,
                           memory_order_relaxed);
     /* after the histogram: who sees the count finds it there */
@@ -303,19 +295,36 @@ static void count_answer(worker *w, const device *d, dp_load_outcome outcome,
     notify(w, number, DP_LOAD_BYTE_TOLD);
 }
 
+/* A wait has ended: was it for the sake of what the coordinator published? */
+static void count_answer(worker *w, const device *d, dp_load_outcome outcome,
+                         dp_time_us since_us, dp_time_us now_us)
+{
+    uint32_t number = number_of(w, d);
+    DP_LOAD_COUNT(w->slot->answers, 1);
+    if (outcome == DP_LOAD_EXPIRED) {
+        DP_LOAD_COUNT(w->slot->expired, 1);
+    }
+    else if (outcome == DP_LOAD_TOLD &&
+             atomic_exchange(&w->shared->is_expected[number], 0)) {
+        take_time(w, number, since_us, now_us);
+    }
+    else {
+        DP_LOAD_COUNT(w->slot->needless, 1);
+    }
+}
+
 static void settle(worker *w, device *d)
 {
     transit(w, d, d->line.fd >= 0 ? IDLE : OFF);
 }
 
-/* Shall it go on? In a storm it stays with its answer; one whose heartbeat was
- * over before the change came has yet to hear of it. */
-static bool goes_on(worker *w, const device *d, dp_load_outcome outcome)
+/* Shall it go on? In a storm it stays with its answer; one that was answered for
+ * another reason just before has yet to hear of the change. */
+static bool goes_on(worker *w, const device *d)
 {
     return atomic_load_explicit(&w->shared->follows, memory_order_relaxed) ||
-           (outcome == DP_LOAD_EXPIRED &&
-            atomic_load_explicit(&w->shared->is_expected[number_of(w, d)],
-                                 memory_order_relaxed));
+           atomic_load_explicit(&w->shared->is_expected[number_of(w, d)],
+                                memory_order_relaxed);
 }
 
 static void take_news(worker *w, device *d, const dp_load_news *news)
@@ -325,8 +334,9 @@ static void take_news(worker *w, device *d, const dp_load_news *news)
         begin(w, d);
         break;
     case DP_LOAD_TOLD:
+    case DP_LOAD_LISTED:
     case DP_LOAD_EXPIRED:
-        if (goes_on(w, d, news->outcome)) {
+        if (goes_on(w, d)) {
             begin(w, d);
         }
         else {
@@ -339,23 +349,38 @@ static void take_news(worker *w, device *d, const dp_load_news *news)
     }
 }
 
+static dp_load_news take_in(worker *w, device *d, const dp_load_answer *answer)
+{
+    return w->a->args->is_longpoll
+               ? dp_load_device_take_message(&d->is, answer)
+               : dp_load_device_take(&d->is, w->a->args->folder, answer);
+}
+
+/* @return what the answer to a wait leads to; its time is that of now */
+static dp_load_news end_wait(worker *w, device *d, const dp_load_answer *answer)
+{
+    dp_time_us now_us = dp_clock_mono_us();
+    dp_time_us since_us = atomic_load_explicit(
+        &w->shared->since_us[number_of(w, d)], memory_order_relaxed);
+    transit(w, d, ANSWERED);
+    dp_load_news news = take_in(w, d, answer);
+    if (news.outcome != DP_LOAD_FAILED && news.outcome != DP_LOAD_NEXT) {
+        count_answer(w, d, news.outcome, since_us, now_us);
+    }
+    return news;
+}
+
 static void answered(worker *w, device *d, const dp_load_answer *answer)
 {
-    const dp_load_args *args = w->a->args;
-    bool was_waiting = d->state == WAITING;
-    dp_time_us now_us = was_waiting ? dp_clock_mono_us() : 0;
-    if (!was_waiting) {
-        note_round_trip(w, d);
-    }
+    dp_load_news news;
     d->is_first = false;
     dp_wheel_unlink(&w->wheel, &d->timer);
-    dp_load_news news =
-        args->is_longpoll
-            ? dp_load_device_take_message(&d->is, answer)
-            : dp_load_device_take(&d->is, args->folder, answer);
-    if (was_waiting && news.outcome != DP_LOAD_FAILED &&
-        news.outcome != DP_LOAD_NEXT) {
-        count_answer(w, d, news.outcome, now_us);
+    if (d->state == WAITING) {
+        news = end_wait(w, d, answer);
+    }
+    else {
+        note_round_trip(w, d);
+        news = take_in(w, d, answer);
     }
     bool closes = answer->closes;
     dp_load_pieces_free(&d->pieces); /* the answer is gone now */
