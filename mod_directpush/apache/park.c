@@ -160,6 +160,9 @@ static void shed(dp_seat *seat)
 {
     const char *why = NULL;
     request_rec *r = seat->r;
+    if (dp_conf_of(r->server)->keep_requests == DP_KEEP_REQUESTS_ALWAYS) {
+        return;
+    }
     seat->kept = dp_shed_pack(r, &why);
     if (!seat->kept) {
         tell_whole(r, why);

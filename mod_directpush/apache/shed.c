@@ -26,8 +26,6 @@ enum {
     TEXT_USER,
     TEXT_AUTH,
     TEXT_LOG_ID,
-    TEXT_HANDLER,
-    TEXT_FILE,
     TEXT_IP, /* of the client, where it is not the connection's */
     TEXTS_N
 };
@@ -158,8 +156,7 @@ static void texts_of(request_rec *r, const char **text)
         [TEXT_ARGS] = r->args,            [TEXT_URI] = r->uri,
         [TEXT_PROTOCOL] = r->protocol,    [TEXT_HOST] = r->hostname,
         [TEXT_USER] = r->user,            [TEXT_AUTH] = r->ap_auth_type,
-        [TEXT_LOG_ID] = r->log_id,        [TEXT_HANDLER] = r->handler,
-        [TEXT_FILE] = r->filename,
+        [TEXT_LOG_ID] = r->log_id,
         [TEXT_IP] = is_other ? r->useragent_ip : NULL};
     memcpy(text, list, sizeof(list));
 }
@@ -341,8 +338,6 @@ static void restore_texts(request_rec *r, const dp_kept *k)
     r->user = text_of(p, k, TEXT_USER);
     r->ap_auth_type = text_of(p, k, TEXT_AUTH);
     r->log_id = text_of(p, k, TEXT_LOG_ID);
-    r->handler = text_of(p, k, TEXT_HANDLER);
-    r->filename = text_of(p, k, TEXT_FILE);
     r->parsed_uri.path = r->uri;
     r->parsed_uri.query = r->args;
 }
