@@ -1,4 +1,5 @@
-/* answer: the response to a Ping, from a worker or from the keeper. */
+/* answer: the response to a Ping through httpd's filters, as a rule from a
+ * worker; the keeper's is in loop_answer.h. */
 #ifndef ANSWER_H
 #define ANSWER_H
 
@@ -8,6 +9,7 @@
 #include "hold/keeper.h"
 
 /** Answer on the worker that runs the handler.
+ *  @param ids  one at most
  *  @param value HeartbeatInterval (5), MaxFolders (6) @return OK, for it */
 int dp_answer_now(request_rec *r, unsigned status, const dp_span *ids,
                   size_t ids_n, uint32_t value, const char *outcome);
@@ -18,9 +20,9 @@ int dp_answer_verdict(request_rec *r, dp_hold *hold, const dp_verdict *v);
 /** 503 with a jittered Retry-After. @return the status, for the handler */
 int dp_answer_busy(request_rec *r, const char *why);
 
-/** Keeper's hooks. */
-void dp_answer_loop(dp_hold *hold);
-void dp_close_loop(dp_hold *hold);
+/** Response head and body into r's filters. The connection's owner only. */
+apr_status_t dp_answer_body(request_rec *r, const unsigned char *body, size_t n,
+                            const char *outcome);
 
 /** On the MPM's worker, hold TAKEN and unlinked: answer and log; leaves the
  *  connection in WRITE_COMPLETION or LINGER. */
@@ -31,8 +33,5 @@ void dp_answer_gone(dp_seat *seat);
 
 /** What the log shall say of a request whose client is gone. */
 void dp_answer_mark_gone(request_rec *r);
-
-/** Count an answer. */
-void dp_count_status(unsigned status);
 
 #endif

@@ -13,10 +13,10 @@
 #include <mpm_common.h>
 #include <unixd.h>
 
-#include "apache/answer.h"
 #include "apache/capacity.h"
 #include "apache/config.h"
 #include "apache/delivery.h"
+#include "apache/loop_answer.h"
 #include "base/dp_check.h"
 #include "device/coll_state.h"
 #include "device/proof.h"
@@ -26,6 +26,9 @@ dp_shared *dp_all;
 
 /* A million devices' state; the file grows only as far as it is used. */
 #define STORE_BYTES ((size_t)4 << 30)
+
+/* Bytes that are not given back: a few requests. */
+#define LOG_POOL_KEEP (256 * 1024)
 
 /* A stop that is not graceful leaves this long for the last answers; httpd
  * itself kills children that take longer than about 3 s. */
@@ -137,10 +140,12 @@ static bool is_held_by(void *ctx, const dp_who *who)
 
 /* A proof is a login's, not a device's: with one device forgotten, the others
  * prove themselves again, too. */
-static void forget(dp_clerk_job *job)
+static dp_clerk_job *forget(dp_clerk_job *job)
 {
+    dp_clerk_job *next = job->next;
     dp_proof_forget_if(dp_here->store, is_user, job);
     free(job);
+    return next;
 }
 
 static void loop_forget(void *ctx, dp_hash who, uint64_t arg,
@@ -163,10 +168,12 @@ static void loop_forget(void *ctx, dp_hash who, uint64_t arg,
     dp_clerk_post(dp_here->clerk, &f->job);
 }
 
-static void sweep(dp_clerk_job *job)
+static dp_clerk_job *sweep(dp_clerk_job *job)
 {
+    dp_clerk_job *next = job->next;
     free(job);
     dp_delivery_sweep();
+    return next;
 }
 
 /* A read of the store: it waits for no writer. */
@@ -199,6 +206,25 @@ static apr_status_t child_exits(void *data)
     dp_clerk_stop(&child->clerk);
     child->store->ops->close(child->store, true);
     return APR_SUCCESS;
+}
+
+/* Requests are made and freed there at the rate of the answers: their pages
+ * stay, as far as LOG_POOL_KEEP goes. The clerk alone uses it. */
+static apr_pool_t *make_log_pool(apr_pool_t *pchild)
+{
+    apr_allocator_t *a;
+    apr_pool_t *p;
+    if (apr_allocator_create(&a) != APR_SUCCESS) {
+        return NULL;
+    }
+    apr_allocator_max_free_set(a, LOG_POOL_KEEP);
+    if (apr_pool_create_ex(&p, pchild, NULL, a) != APR_SUCCESS) {
+        apr_allocator_destroy(a);
+        return NULL;
+    }
+    apr_allocator_owner_set(a, p);
+    apr_pool_tag(p, "directpush-log");
+    return p;
 }
 
 static apr_status_t start(dp_child *child, server_rec *s)
@@ -244,6 +270,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     }
     dp_child *child = apr_pcalloc(pchild, sizeof(*child));
     child->server = s;
+    child->log_pool = make_log_pool(pchild);
     child->can_park = dp_capacity_can_park();
     child->holds_max = dp_capacity_of_child();
     child->count = dp_counters_claim(&dp_all->counters);

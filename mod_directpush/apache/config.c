@@ -135,6 +135,16 @@ static void *field(cmd_parms *cmd, const directive *d)
     return (char *)dp_conf_of(cmd->server) + d->offset;
 }
 
+/* "sync or backend": the first is 0, the second is 1. */
+static bool set_choice(const directive *d, const char *arg, int *out)
+{
+    const char *other = strstr(d->allowed, " or ");
+    size_t first_n = (size_t)(other - d->allowed);
+    *out = !strcasecmp(arg, other + strlen(" or "));
+    return *out || (strlen(arg) == first_n
+                    && !strncasecmp(arg, d->allowed, first_n));
+}
+
 static bool set_span(const directive *d, const char *arg, dp_time_us *out)
 {
     /* bounds are in seconds; parts of a second count as the second below */
@@ -162,11 +172,7 @@ static const char *set_one(cmd_parms *cmd, void *dir, const char *arg)
         *(int *)field(cmd, d) = (int)n;
         return NULL;
     case KIND_CHOICE:
-        if (!strcasecmp(arg, "backend")) {
-            *(int *)field(cmd, d) = DP_FALLBACK_BACKEND;
-            return NULL;
-        }
-        return strcasecmp(arg, "sync") ? refuse(cmd, d, arg) : NULL;
+        return set_choice(d, arg, field(cmd, d)) ? NULL : refuse(cmd, d, arg);
     case KIND_NAME:
         if (!*arg || strpbrk(arg, " \t")) {
             return refuse(cmd, d, arg);
@@ -309,6 +315,7 @@ void *dp_conf_create(apr_pool_t *p, server_rec *s)
     c->max_blocking = -1;
     c->max_passed = 10;
     c->provoke = 20;
+    c->keep_requests = DP_KEEP_REQUESTS_AUTO;
     return c;
 }
 

@@ -29,6 +29,7 @@ typedef struct dp_conf {
     int fallback; /* dp_fallback */
     dp_time_us blind[2];
     int max_holds, max_blocking, max_passed, provoke;
+    int keep_requests; /* dp_keep_requests */
     dp_look_rules rules; /* of the above; made by dp_conf_finish() */
 } dp_conf;
 
@@ -36,6 +37,12 @@ typedef enum dp_fallback {
     DP_FALLBACK_SYNC,
     DP_FALLBACK_BACKEND
 } dp_fallback;
+
+/* What becomes of the request of a Ping that waits: shed.h */
+typedef enum dp_keep_requests {
+    DP_KEEP_REQUESTS_AUTO, /* given back where nobody needs it */
+    DP_KEEP_REQUESTS_ALWAYS
+} dp_keep_requests;
 
 /* A Location's settings. */
 typedef struct dp_dir_conf {

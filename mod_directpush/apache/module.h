@@ -17,6 +17,7 @@ APLOG_USE_MODULE(directpush);
 typedef struct dp_shared {
     dp_spread_rate provoke;
     dp_keeper_told told;
+    _Atomic int32_t told_whole; /* … that requests are kept whole */
     /* never written to a disk; the same after a graceful restart, so that
      * what the backend accepted stays accepted */
     uint8_t proof_key[DP_HASH_KEY_SIZE];
@@ -29,6 +30,7 @@ typedef struct dp_child {
     dp_keeper *keeper;
     dp_clerk *clerk;
     dp_store *store;
+    apr_pool_t *log_pool; /* requests of shed.h, to be logged; the clerk's */
     dp_counter_slot *count;
     bool can_park;      /* the MPM knows CONN_STATE_ASYNC_WAITIO */
     size_t holds_max;   /* of this child, by its descriptors */

@@ -12,6 +12,7 @@
 #include "apache/delivery.h"
 #include "apache/line.h"
 #include "apache/shadow.h"
+#include "apache/shed.h"
 #include "base/dp_check.h"
 
 dp_seat *dp_seat_of(conn_rec *c)
@@ -33,7 +34,7 @@ static apr_status_t seat_goes(void *data)
         dp_keeper_worker_free(dp_here->keeper, &seat->hold);
     }
     dp_delivery_connection_ends(seat);
-    if (seat->r) {
+    if (seat->r || seat->kept) {
         dp_answer_gone(seat);
     }
     seat->magic = 0;
@@ -143,6 +144,34 @@ static int resumed(dp_seat *seat, bool *out_go_on)
     }
 }
 
+/* Say it once per server: it is the same for all requests, as a rule. */
+static void tell_whole(request_rec *r, const char *why)
+{
+    if (!atomic_exchange_explicit(&dp_all->told_whole, 1,
+                                  memory_order_relaxed)) {
+        ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
+                      "requests of held Pings are kept whole for the sake of "
+                      "\"%s\": each phone takes some 16 KB more", why);
+    }
+}
+
+/* It waits: give the request back, if nobody needs it whole. */
+static void shed(dp_seat *seat)
+{
+    const char *why = NULL;
+    request_rec *r = seat->r;
+    if (dp_conf_of(r->server)->keep_requests == DP_KEEP_REQUESTS_ALWAYS) {
+        return;
+    }
+    seat->kept = dp_shed_pack(r, &why);
+    if (!seat->kept) {
+        tell_whole(r, why);
+        return;
+    }
+    seat->r = NULL;
+    dp_shed_give_back(r);
+}
+
 static int process_connection(conn_rec *c)
 {
     if (!dp_here || !dp_here->can_park || c->master || !c->cs) {
@@ -170,7 +199,11 @@ static int process_connection(conn_rec *c)
         return rc;
     }
     if (c->cs->state == CONN_STATE_SUSPENDED && !c->aborted) {
-        return park(seat);
+        rc = park(seat);
+        if (c->cs->state == CONN_STATE_ASYNC_WAITIO) {
+            shed(seat);
+        }
+        return rc;
     }
     /* Something between us and the MPM did not let it be parked. */
     dp_hold_set_worker_take(dp_keeper_set(dp_here->keeper), seat->hold);

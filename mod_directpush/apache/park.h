@@ -20,6 +20,7 @@ typedef struct dp_seat {
     uint32_t magic;
     conn_rec *c;
     request_rec *r;        /* the Ping; NULL once it is logged */
+    struct dp_kept *kept;  /* … in place of it while it waits: shed.h */
     dp_hold *hold;         /* NULL: nothing waits */
     conn_state_t *real_cs; /* c->cs while somebody else answers */
     conn_state_t dummy_cs; /* … and what c->cs is then */

@@ -84,13 +84,13 @@ apr_status_t dp_coll_state_put(dp_store *s, dp_store_txn *t, const dp_who *who,
                              : rv;
 }
 
-apr_status_t dp_coll_state_announced(dp_store *s, const dp_who *who,
-                                     uint64_t instance,
+apr_status_t dp_coll_state_announced(dp_store *s, dp_store_txn *t,
+                                     const dp_who *who, uint64_t instance,
                                      const dp_announced *list, size_t n,
                                      dp_time_us now_us)
 {
     dp_store_use u;
-    apr_status_t rv = dp_store_enter(&u, s, NULL, true);
+    apr_status_t rv = dp_store_enter(&u, s, t, true);
     if (rv != APR_SUCCESS) {
         return rv;
     }

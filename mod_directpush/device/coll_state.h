@@ -65,11 +65,11 @@ typedef struct dp_announced {
     uint64_t seq;
 } dp_announced;
 
-/** Note, in one transaction, that a Status 2 named these, with seqs of the bus
+/** Note, in transaction `t` or (NULL) one of its own, that a Status 2 named these, with seqs of the bus
  *  `instance`. `announced_n` counts on while the seq is the same or 0 (not
  *  vouched for), and restarts with 1. */
-apr_status_t dp_coll_state_announced(dp_store *s, const dp_who *who,
-                                     uint64_t instance,
+apr_status_t dp_coll_state_announced(dp_store *s, dp_store_txn *t,
+                                     const dp_who *who, uint64_t instance,
                                      const dp_announced *list, size_t n,
                                      dp_time_us now_us);
 

@@ -58,12 +58,13 @@ bool dp_hier_state_deliver(dp_hier_state *st, uint64_t token)
     return true;
 }
 
-apr_status_t dp_hier_state_announced(dp_store *s, const dp_who *who,
-                                     dp_mark what, dp_time_us now_us)
+apr_status_t dp_hier_state_announced(dp_store *s, dp_store_txn *t,
+                                     const dp_who *who, dp_mark what,
+                                     dp_time_us now_us)
 {
     dp_store_use u;
     dp_hier_state st;
-    apr_status_t rv = dp_store_enter(&u, s, NULL, true);
+    apr_status_t rv = dp_store_enter(&u, s, t, true);
     if (rv != APR_SUCCESS) {
         return rv;
     }

@@ -105,8 +105,10 @@ apr_status_t dp_folder_map_unlearn(dp_store *s, dp_store_txn *t,
  *  dp_coll_state_delivered(), which does this as well. */
 bool dp_hier_state_deliver(dp_hier_state *st, uint64_t token);
 
-/** A Status 7 was answered for this seq of this bus. */
-apr_status_t dp_hier_state_announced(dp_store *s, const dp_who *who,
-                                     dp_mark what, dp_time_us now_us);
+/** A Status 7 was answered for this seq of this bus.
+ *  @param t  or NULL for a transaction of its own */
+apr_status_t dp_hier_state_announced(dp_store *s, dp_store_txn *t,
+                                     const dp_who *who, dp_mark what,
+                                     dp_time_us now_us);
 
 #endif

@@ -33,9 +33,7 @@ static void *work(void *arg)
     dp_clerk_job *jobs;
     while ((jobs = wait_for_jobs(c))) {
         while (jobs) {
-            dp_clerk_job *job = jobs;
-            jobs = job->next;
-            job->run(job);
+            jobs = jobs->run(jobs);
         }
     }
     return NULL;

@@ -1,7 +1,8 @@
 /* clerk: one thread per child for what may block: logs and the device store.
  *
  * The keeper hands over what it must not do itself. Jobs run in order; the
- * caller owns them until posted, the job's function frees them.
+ * caller owns them until posted, the job's function frees them. It may do the
+ * next ones as well, where several cost less together.
  */
 #ifndef CLERK_H
 #define CLERK_H
@@ -12,7 +13,9 @@ typedef struct dp_clerk dp_clerk;
 
 typedef struct dp_clerk_job {
     struct dp_clerk_job *next;
-    void (*run)(struct dp_clerk_job *job); /* on the clerk's thread */
+    /* On the clerk's thread; does `job`, and what follows it in the list as
+     * far as it likes. @return the first that it has not done, or NULL */
+    struct dp_clerk_job *(*run)(struct dp_clerk_job *job);
 } dp_clerk_job;
 
 apr_status_t dp_clerk_start(dp_clerk **out);

@@ -121,9 +121,10 @@ typedef struct finish_job {
     dp_hold *hold;
 } finish_job;
 
-static void finish(dp_clerk_job *job)
+static dp_clerk_job *finish(dp_clerk_job *job)
 {
     finish_job *f = (finish_job *)job;
+    dp_clerk_job *next = job->next;
     conn *c = f->conn;
     dp_hold *h = f->hold;
     static unsigned seed = 7; /* the clerk is one thread */
@@ -138,6 +139,7 @@ static void finish(dp_clerk_job *job)
                        to == DP_HOLD_SHUT
                            ? 0
                            : dp_clock_mono_us() + dice(&seed, 5000));
+    return next;
 }
 
 static void on_answer(dp_hold *hold)

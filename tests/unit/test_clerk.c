@@ -15,6 +15,7 @@ typedef struct ledger {
     dp_clerk *clerk;
     unsigned done[POSTERS]; /* the clerk's thread only, until it has ended */
     unsigned out_of_order;
+    unsigned batches;
 } ledger;
 
 typedef struct entry {
@@ -24,13 +25,15 @@ typedef struct entry {
     unsigned again; /* posts itself this often */
 } entry;
 
-static void enter(dp_clerk_job *job)
+static dp_clerk_job *enter(dp_clerk_job *job)
 {
     entry *e = (entry *)job;
+    dp_clerk_job *next = job->next;
     ledger *l = e->ledger;
     l->out_of_order += e->number != l->done[e->poster];
     l->done[e->poster]++;
     free(e);
+    return next;
 }
 
 static void post(ledger *l, unsigned poster, unsigned number)
@@ -89,15 +92,44 @@ static void each_poster_s_jobs_keep_their_order(void **state)
     assert_int_equal(l.out_of_order, 0);
 }
 
-static void post_again(dp_clerk_job *job)
+static dp_clerk_job *post_again(dp_clerk_job *job)
 {
     entry *e = (entry *)job;
+    dp_clerk_job *next = job->next;
     e->ledger->done[0]++;
     if (e->again--) {
         dp_clerk_post(e->ledger->clerk, job);
-        return;
+        return next;
     }
     free(e);
+    return next;
+}
+
+/* Does all that is left, as one piece. */
+static dp_clerk_job *enter_all(dp_clerk_job *job)
+{
+    ledger *l = ((entry *)job)->ledger;
+    l->batches++;
+    while (job && job->run == enter_all) {
+        job = enter(job);
+    }
+    return job;
+}
+
+static void a_job_may_do_those_that_follow(void **state)
+{
+    ledger l = {.out_of_order = 0};
+    assert_int_equal(dp_clerk_start(&l.clerk), APR_SUCCESS);
+    for (unsigned i = 0; i < EACH; i++) {
+        entry *e = calloc(1, sizeof(*e));
+        *e = (entry){.job.run = i % 10 ? enter_all : enter, .ledger = &l,
+                     .number = i};
+        dp_clerk_post(l.clerk, &e->job);
+    }
+    dp_clerk_stop(&l.clerk);
+    assert_int_equal(l.done[0], EACH);
+    assert_int_equal(l.out_of_order, 0);
+    assert_in_range(l.batches, EACH / 10, EACH - EACH / 10);
 }
 
 static void a_job_may_post_itself_again(void **state)
@@ -125,6 +157,7 @@ int main(void)
         cmocka_unit_test(what_was_posted_is_done_before_the_end),
         cmocka_unit_test(each_poster_s_jobs_keep_their_order),
         cmocka_unit_test(a_job_may_post_itself_again),
+        cmocka_unit_test(a_job_may_do_those_that_follow),
         cmocka_unit_test(a_clerk_without_work_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

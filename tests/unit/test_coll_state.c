@@ -66,29 +66,29 @@ static void announcements_count_while_nothing_new_comes(void **state)
 {
     lab *l = *state;
     dp_announced a[] = {{S("5"), 70}, {S("6"), 71}};
-    assert_int_equal(dp_coll_state_announced(l->store, &l->who, 9, a, 2,
+    assert_int_equal(dp_coll_state_announced(l->store, NULL, &l->who, 9, a, 2,
                                              l->now_us),
                      APR_SUCCESS);
     assert_int_equal(lab_state(l, "5").announced.seq, 70);
     assert_int_equal(lab_state(l, "5").announced_n, 1);
     assert_int_equal(lab_state(l, "6").announced.seq, 71);
     lab_tick(l, DP_SECOND_US);
-    dp_coll_state_announced(l->store, &l->who, 9, a, 1, l->now_us);
+    dp_coll_state_announced(l->store, NULL, &l->who, 9, a, 1, l->now_us);
     assert_int_equal(lab_state(l, "5").announced_n, 2);
     assert_int_equal(lab_state(l, "5").announced_at_us, l->now_us);
     assert_int_equal(lab_state(l, "6").announced_n, 1);
     a[0].seq = 0; /* blind: no seq to name */
-    dp_coll_state_announced(l->store, &l->who, 9, a, 1, l->now_us);
+    dp_coll_state_announced(l->store, NULL, &l->who, 9, a, 1, l->now_us);
     assert_int_equal(lab_state(l, "5").announced_n, 3);
     assert_int_equal(lab_state(l, "5").announced.seq, 70);
     a[0].seq = 72;
-    dp_coll_state_announced(l->store, &l->who, 9, a, 1, l->now_us);
+    dp_coll_state_announced(l->store, NULL, &l->who, 9, a, 1, l->now_us);
     assert_int_equal(lab_state(l, "5").announced_n, 1);
     assert_int_equal(lab_state(l, "5").announced.seq, 72);
-    dp_coll_state_announced(l->store, &l->who, 9, a, 1, l->now_us);
+    dp_coll_state_announced(l->store, NULL, &l->who, 9, a, 1, l->now_us);
     assert_int_equal(lab_state(l, "5").announced_n, 2);
     /* the same number in another bus is another change */
-    dp_coll_state_announced(l->store, &l->who, 10, a, 1, l->now_us);
+    dp_coll_state_announced(l->store, NULL, &l->who, 10, a, 1, l->now_us);
     assert_int_equal(lab_state(l, "5").announced_n, 1);
     assert_int_equal(lab_state(l, "5").announced.instance, 10);
 }

@@ -422,7 +422,7 @@ static void the_mark_moves_after_two_useless_announcements(void **state)
     asked.get_changes = 1; /* so nobody keeps anything back */
     for (int i = 0; i < 2; i++) {
         dp_announced a = {S(MAIL), seq};
-        dp_coll_state_announced(l->store, &l->who, 9, &a, 1, l->now_us);
+        dp_coll_state_announced(l->store, NULL, &l->who, 9, &a, 1, l->now_us);
         assert_int_equal(lab_state(l, MAIL).announced_n, 1);
         assert_true(lab_mark(l, MAIL) < seq);
         lab_sync_one(l, &asked,

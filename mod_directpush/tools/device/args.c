@@ -61,6 +61,8 @@ static const struct option LONG_OPTIONS[] = {
 
 static const char HELP[] =
     "Usage: directpush-device [options] URL USER\n"
+    "       directpush-device --devices N ...   many at once: --devices 1 "
+    "--help\n"
     "A phone for the command line: synchronises and waits in Exchange\n"
     "ActiveSync Pings. URL is like https://mail.example.com.\n"
     "\n"

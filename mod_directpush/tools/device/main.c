@@ -1,7 +1,9 @@
-/* directpush-device: a phone for the command line. See directpush-device(1). */
+/* directpush-device: a phone for the command line, or many of them for a load.
+ * See directpush-device(1). */
 #include <signal.h>
 #include <stdio.h>
 
+#include "tools/device/load_coordinator.h"
 #include "tools/device/ping_loop.h"
 #include "tools/device/secret.h"
 #include "tools/device/state_file.h"
@@ -86,6 +88,9 @@ static int run_phone(const dp_args *args, SSL_CTX *tls, int stop_fd)
 int main(int argc, char **argv)
 {
     dp_args args;
+    if (dp_load_args_are_meant(argc, argv)) {
+        return dp_load_main(argc, argv);
+    }
     switch (dp_args_parse(argc, argv, &args)) {
     case DP_ARGS_SHOWN:
         return DP_EXIT_OK;

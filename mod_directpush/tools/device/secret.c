@@ -95,19 +95,26 @@ static bool from_environment(dp_buf *out)
     return true;
 }
 
+dp_secret_result dp_secret_password(const char *user, const char *file,
+                                    int stop_fd, dp_buf *out,
+                                    const char **out_why)
+{
+    leave_no_core();
+    if (file) {
+        return from_file(file, stop_fd, out, out_why);
+    }
+    return from_environment(out)
+               ? DP_SECRET_OK
+               : from_terminal(user, stop_fd, out, out_why);
+}
+
 dp_secret_result dp_secret_authorization(const char *user, const char *file,
                                          int stop_fd, dp_buf *out,
                                          const char **out_why)
 {
-    leave_no_core();
     dp_buf login = {0}, password = {0};
-    dp_secret_result result = DP_SECRET_OK;
-    if (file) {
-        result = from_file(file, stop_fd, &password, out_why);
-    }
-    else if (!from_environment(&password)) {
-        result = from_terminal(user, stop_fd, &password, out_why);
-    }
+    dp_secret_result result =
+        dp_secret_password(user, file, stop_fd, &password, out_why);
     if (result == DP_SECRET_OK) {
         dp_buf_printf(&login, "%s:", user);
         dp_buf_add(&login, dp_buf_span(&password));

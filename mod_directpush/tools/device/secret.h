@@ -26,4 +26,12 @@ dp_secret_result dp_secret_authorization(const char *user, const char *file,
                                          int stop_fd, dp_buf *out,
                                          const char **out_why);
 
+/**
+ * Get the password alone; see above. The caller frees it, which wipes it.
+ * @param user for the prompt
+ */
+dp_secret_result dp_secret_password(const char *user, const char *file,
+                                    int stop_fd, dp_buf *out,
+                                    const char **out_why);
+
 #endif
