@@ -2,6 +2,7 @@
 come over HTTP/1.1, and other requests always find a worker."""
 import shutil
 import subprocess
+import time
 
 import h2.errors
 import h2.events

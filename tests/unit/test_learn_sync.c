@@ -496,7 +496,7 @@ static void what_was_kept_back_twice_is_announced_still(void **state)
          {.id = MAIL, .key = "k1", .status = 1, .bad = 1}}}; /* SOGo */
     for (int i = 0; i < 6; i++) {
         dp_announced a = {S(MAIL), seq};
-        dp_coll_state_announced(l->store, &l->who, 9, &a, 1, l->now_us);
+        dp_coll_state_announced(l->store, NULL, &l->who, 9, &a, 1, l->now_us);
         lab_sync_one(l, &ways[i % 2][0], &ways[i % 2][1]);
         assert_true(lab_mark(l, MAIL) < seq);
     }
