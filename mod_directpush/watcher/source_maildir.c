@@ -283,10 +283,11 @@ static const char *ask_folder(dp_maildir *s, dp_box *box, dp_want *want)
         dp_emit_vouch(s->emit, want);
         return NULL;
     }
-    int root = box->state == DP_BOX_PRESENT ? dp_box_open_root(box) : -1;
-    dp_folder_place(f, root);
-    if (root >= 0) {
-        close(root);
+    if (box->state == DP_BOX_PRESENT) {
+        dp_folder_place_again(f);
+    }
+    else {
+        dp_folder_place(f, -1);
     }
     if (f->state == DP_FOLDER_REFUSED) {
         return answer(s, "%s/%s can't be read (see directpushd's log)",
