@@ -134,10 +134,15 @@ void dp_dav_box_fill(const dp_dav_box *box, dp_want *want)
     want->cursor = cursor;
 }
 
+bool dp_dav_box_has(const dp_dav_box *box, dp_class c, const char *folder)
+{
+    const dp_dav_coll *coll = dp_dav_home_find(&box->home, folder);
+    return coll && !coll->is_fresh && coll->kinds & dp_dav_kind_of(c);
+}
+
 static bool is_there(const dp_dav_box *box, const dp_want *want)
 {
-    const dp_dav_coll *c = dp_dav_home_find(&box->home, want->folder);
-    return is_whole(want) || (c && c->kinds & dp_dav_kind_of(want->class));
+    return is_whole(want) || dp_dav_box_has(box, want->class, want->folder);
 }
 
 void dp_dav_box_vouch(dp_dav_box *box, dp_dav_topic *t)

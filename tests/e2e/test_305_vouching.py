@@ -52,6 +52,20 @@ def test_folders_that_get_topics_of_their_own_keep_their_changes(make_rig):
         assert topic.is_clean(told), (name, topic.view, told)
 
 
+def test_what_shares_a_topic_has_to_be_there(make_rig):
+    """A name that nobody has seen may be a mistake in somebody's mapping."""
+    rig = make_rig(conf=["user_topics = 1"])
+    rig.allow("user_topics")
+    box = rig.maildir().create("There")
+    rig.watch()
+    there = rig.watch(folder="There")
+    assert "no folder of that name" in rig.refused("alice", "Nowhere")
+    rig.refused("alice", "With.Dot")
+    box.create("Nowhere")
+    rig.barrier()
+    assert rig.watch(folder="Nowhere").slot == there.slot
+
+
 # --- the class topic
 
 def test_a_maildir_that_goes_takes_its_class_topic_with_it(rig):
