@@ -193,9 +193,9 @@ static void restore_one(void *ctx, const dp_state_record *r)
     dp_bus_view view = dp_bus_look(map, ref);
     dp_want *want = dp_wants_restore(w->wants, r->user, r->class, r->folder);
     dp_want_renew(w->wants, want, r->renewed_us);
+    want->old_cursor = r->cursor;
     if (view.changed >= r->changed && view.watched_from != DP_BUS_UNWATCHED) {
         want->is_restored = true;
-        want->old_cursor = r->cursor;
         want->old_watched_from = view.watched_from;
     }
 }
