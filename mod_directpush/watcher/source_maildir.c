@@ -460,7 +460,7 @@ static void close_source(dp_source **psource)
     free(s->conf.public);
     free(s->conf.shared_dict);
     free(s->default_domain);
-    free(s);
+    dp_loop_free_later(s->loop, s); /* this turn may have notify_fd still */
 }
 
 static const dp_source_ops ops = {

@@ -358,3 +358,26 @@ def test_a_new_calendar_is_told_also_where_there_is_no_maildir(dav, server):
     dav.watch("bob", "personal", "Calendar")
     server.homes["Calendar"]["new"] = "x"
     folders.wait("new")
+
+
+def test_a_reload_while_the_server_answers(make_rig, server, monkeypatch):
+    """Both in one turn of the loop: what the turn still has for the old
+    connection must find memory. Freed memory is filled with 0xa5 here."""
+    monkeypatch.setenv("MALLOC_PERTURB_", "90")
+    rig = make_rig(start=False)
+    rig.watcher.more.append(section(rig.where, server))
+    rig.start()
+    t = rig.watch("alice", "personal", "Calendar")
+    for _ in range(3):
+        server.released.clear()
+        server.hangs = True
+        wait_until(lambda: server.waiting, "a look is under way")
+        rig.watcher.freeze()
+        rig.watcher.reload()
+        server.hangs = False
+        server.released.set()
+        wait_until(lambda: not server.waiting, "the answer is sent")
+        rig.watcher.thaw()
+        t.wait_vouched()
+        rounds(server)
+    assert rig.watcher.process.is_running
