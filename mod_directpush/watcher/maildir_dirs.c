@@ -108,21 +108,22 @@ static void came(dp_box *box, const char *name, uint64_t ino,
     }
 }
 
-/* What a mail server may take for a folder. A symbolic link is one that can't
- * be watched; where it leads is nobody's business here. */
-static bool is_like_folder(const struct stat *st)
+/* What a mail server may take for a folder: a symbolic link, too, which may be
+ * one that can't be watched. */
+static bool is_like_folder(int root, const char *name, mode_t mode)
 {
-    return S_ISDIR(st->st_mode) || S_ISLNK(st->st_mode);
+    return S_ISDIR(mode)
+           || (S_ISLNK(mode) && dp_maildir_may_be_dir(root, name));
 }
 
 static bool is_dir(int root, const struct dirent *d)
 {
     struct stat st;
     if (d->d_type != DT_UNKNOWN) {
-        return d->d_type == DT_DIR || d->d_type == DT_LNK;
+        return is_like_folder(root, d->d_name, DTTOIF(d->d_type));
     }
     return fstatat(root, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
-           && is_like_folder(&st);
+           && is_like_folder(root, d->d_name, st.st_mode);
 }
 
 static bool is_where_folders_are(dp_span name)
@@ -181,7 +182,7 @@ int dp_box_list(dp_box *box, int root_fd)
 
 static void dir_told(dp_box *box, const dp_notify_event *e, const char *folder)
 {
-    char path[DP_MAILDIR_PATH_MAX * 2], name[NAME_MAX + 1];
+    char name[NAME_MAX + 1];
     struct stat st;
     memcpy(name, e->name.p, e->name.n);
     name[e->name.n] = '\0';
@@ -192,10 +193,16 @@ static void dir_told(dp_box *box, const dp_notify_event *e, const char *folder)
         }
         return;
     }
-    snprintf(path, sizeof(path), "%s/%s", box->path.path, name);
-    if (lstat(path, &st) == 0 && is_like_folder(&st)) {
+    int root = dp_box_open_root(box);
+    if (root < 0) {
+        dp_box_place_later(box, strerror(errno));
+        return;
+    }
+    if (fstatat(root, name, &st, AT_SYMLINK_NOFOLLOW) == 0
+        && is_like_folder(root, name, st.st_mode)) {
         came(box, name, st.st_ino, folder);
     }
+    close(root);
 }
 
 /* One that no topic can name came or went: are there such ones now? */
