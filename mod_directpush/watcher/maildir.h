@@ -201,6 +201,12 @@ int dp_box_list(dp_box *box, int root_fd);
 /** An entry of the root came or went (told by inotify). */
 void dp_box_root_told(void *ctx, const dp_notify_event *event);
 dp_box_dir *dp_box_dir_named(const dp_box *box, dp_span name);
+/** Is that folder there? INBOX of a Maildir that is yet to come is waited for.
+ *  Any other name that was never seen may as well be a mistake in somebody's
+ *  mapping, which must not be vouched for as "nothing ever happens". */
+bool dp_box_has(const dp_box *box, const char *dir);
+bool dp_maildir_has(const struct dp_source *source, const char *user,
+                    dp_class c, const char *folder);
 bool dp_box_resolve_guid(dp_box *box, const char *guid, char *out_folder,
                          size_t cap);
 void dp_box_forget_dirs(dp_box *box);

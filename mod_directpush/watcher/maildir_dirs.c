@@ -23,6 +23,22 @@ dp_box_dir *dp_box_dir_named(const dp_box *box, dp_span name)
     return NULL;
 }
 
+bool dp_box_has(const dp_box *box, const char *dir)
+{
+    return !*dir || dp_box_dir_named(box, dp_span_str(dir));
+}
+
+bool dp_maildir_has(const struct dp_source *source, const char *user,
+                    dp_class c, const char *folder)
+{
+    char dir[DP_MAILDIR_PATH_MAX];
+    const dp_box *box =
+        dp_box_find((const dp_maildir *)(const void *)source, user);
+    return c == DP_CLASS_EMAIL && box
+           && dp_maildir_dir_of(dir, sizeof(dir), dp_span_str(folder))
+           && dp_box_has(box, dir);
+}
+
 void dp_box_forget_dirs(dp_box *box)
 {
     for (size_t i = 0; i < box->dirs_n; i++) {

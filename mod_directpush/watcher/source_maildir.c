@@ -12,7 +12,6 @@
 
 #include "bus/topic_name.h"
 #include "watcher/log.h"
-#include "watcher/maildir_name.h"
 
 /* How long one turn may scan before the loop looks at its other business: a
  * wake-up may have to wait for that. */
@@ -247,25 +246,6 @@ static void wait_for_scan(dp_maildir *s, const dp_want *want)
     }
 }
 
-/* INBOX of a Maildir that is yet to come is waited for. Any other name that was
- * never seen may as well be a mistake in somebody's mapping, which must not be
- * vouched for as "nothing ever happens". */
-static bool is_there(const dp_box *box, const char *dir)
-{
-    return !*dir || dp_box_dir_named(box, dp_span_str(dir));
-}
-
-static bool has(const dp_source *source, const char *user, dp_class c,
-                const char *folder)
-{
-    char dir[DP_MAILDIR_PATH_MAX];
-    const dp_box *box =
-        dp_box_find((const dp_maildir *)(const void *)source, user);
-    return c == DP_CLASS_EMAIL && box
-           && dp_maildir_dir_of(dir, sizeof(dir), dp_span_str(folder))
-           && is_there(box, dir);
-}
-
 /* The folder for a want; NULL after writing s->answer. */
 static dp_folder *folder_for(dp_maildir *s, dp_box *box, dp_want *want)
 {
@@ -274,7 +254,7 @@ static dp_folder *folder_for(dp_maildir *s, dp_box *box, dp_want *want)
         answer(s, "no Maildir++ folder can have that name");
         return NULL;
     }
-    if (!is_there(box, f->dir) && !want->is_restored) {
+    if (!dp_box_has(box, f->dir) && !want->is_restored) {
         answer(s, "no folder %s in %s", f->dir, box->path.path);
         if (!f->want) {
             dp_folder_free(f);
@@ -467,7 +447,7 @@ static const dp_source_ops ops = {
     .name = "maildir",
     .offers = offers,
     .ask = ask,
-    .has = has,
+    .has = dp_maildir_has,
     .leave = leave,
     .resolve = dp_maildir_resolve,
     .drain = drain,

@@ -291,27 +291,33 @@ static bool is_guid(const char *folder)
     return dp_topic_guid(dp_span_str(folder)).n != 0;
 }
 
-void dp_want_add_alias(dp_wants *ws, dp_want *want, const char *user,
-                       const char *folder)
+static void remember_alias(dp_want *want, const char *user, const char *folder)
 {
-    bool is_needed = is_guid(folder) && !dp_want_guid(want);
-    if (is_alias_known(want, user, folder)
-        || (want->aliases_n >= ALIASES_MAX && !is_needed)) {
-        return;
-    }
-    dp_hash key = key_of(ws, user, want->class, folder);
-    if (dp_map_get(&ws->by_key, key)) {
-        return; /* a topic of its own by now: stored before it was one */
-    }
-    take_name_from_others(ws, key, want->class);
     dp_want_alias *a = malloc(sizeof(*a));
     DP_ASSERT(a);
     *a = (dp_want_alias){want->aliases, copy_of(user), copy_of(folder)};
     want->aliases = a;
     want->aliases_n++;
-    dp_bus_alias_set(ws->bus, key, want->ref);
-    if (want->is_vouched) { /* who was told "no" to this name hears of it */
-        const dp_bus_map *map = dp_bus_writer_map(ws->bus);
+}
+
+void dp_want_add_alias(dp_wants *ws, dp_want *want, const char *user,
+                       const char *folder)
+{
+    const dp_bus_map *map = dp_bus_writer_map(ws->bus);
+    dp_hash key = key_of(ws, user, want->class, folder);
+    bool is_known = is_alias_known(want, user, folder);
+    bool is_needed = is_guid(folder) && !dp_want_guid(want);
+    if ((is_known && dp_bus_find(map, key).slot == want->ref.slot)
+        || (!is_known && want->aliases_n >= ALIASES_MAX && !is_needed)
+        || dp_map_get(&ws->by_key, key)) { /* a topic of its own by now */
+        return;
+    }
+    if (!is_known) {
+        take_name_from_others(ws, key, want->class);
+        remember_alias(want, user, folder);
+    }
+    if (dp_bus_alias_set(ws->bus, key, want->ref) && want->is_vouched) {
+        /* who was told "no" to this name hears of it */
         dp_bus_vouch_again(ws->bus, want->ref,
                            dp_bus_look(map, want->ref).watched_from);
     }

@@ -66,6 +66,30 @@ def test_what_shares_a_topic_has_to_be_there(make_rig):
     assert rig.watch(folder="Nowhere").slot == there.slot
 
 
+def test_a_name_that_found_no_room_is_found_when_there_is_some(make_rig):
+    """Children look a topic up by the name that they ask for."""
+    rig = make_rig(conf=["topics = 64"])
+    rig.allow("nearly full")
+    alice, bob = rig.maildir().create("Sub"), rig.maildir("bob")
+    sub = rig.watch(folder="Sub")
+    for i in range(20):
+        bob.create("F%d" % i)
+        rig.watch("bob", "/guid/" + bob.guid("F%d" % i))
+    users = 0
+    while rig.ask("watch", "c%d" % users, "Email", "*")[0] == "ok":
+        users += 1
+    name = "/guid/" + alice.guid("Sub")
+    full = rig.watcher.status()["topics_used"]
+    assert rig.watch(folder=name).slot == sub.slot
+    assert rig.watcher.status()["topics_used"] == full
+    bob.remove("F0")
+    wait_until(lambda: rig.watcher.status()["topics_used"] < full)
+    less = rig.watcher.status()["topics_used"]
+    for _ in range(2):
+        assert rig.watch(folder=name).slot == sub.slot
+        assert rig.watcher.status()["topics_used"] == less + 1
+
+
 # --- the class topic
 
 def test_a_maildir_that_goes_takes_its_class_topic_with_it(rig):
