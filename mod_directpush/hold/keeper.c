@@ -132,7 +132,7 @@ static int sleep_ms(dp_keeper *k)
     if (until > k->tick_at_us) {
         until = k->tick_at_us;
     }
-    bool can_send = k->link.state == DP_LINK_READY && (k->wants || k->pings);
+    bool can_send = dp_keeper_can_send(k) && (k->wants || k->pings);
     if (set->ready || can_send || k->is_behind) {
         until = now;
     }

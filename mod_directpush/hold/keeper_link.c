@@ -11,6 +11,11 @@
 #define RETRY_MIN_US (DP_SECOND_US / 4)
 #define RETRY_MAX_US (5 * DP_SECOND_US)
 
+/* Lines that may wait in the link for the watcher to read; further ones wait in
+ * their lists. A child that asks for all of its topics at once fits, whatever
+ * their names are. */
+#define SEND_AHEAD (DP_LINK_QUEUE_MAX / 16)
+
 dp_bus_handle *dp_keeper_bus(dp_keeper *k)
 {
     pthread_mutex_lock(&k->set.lock);
@@ -345,30 +350,57 @@ void dp_keeper_loop_link(dp_keeper *k, bool request_ready, bool wake_ready)
     }
 }
 
+static dp_keeper_want_line *pop_want(dp_keeper *k)
+{
+    pthread_mutex_lock(&k->set.lock);
+    dp_keeper_want_line *w = k->wants;
+    if (w) {
+        k->wants = w->next;
+        k->wants_n--;
+    }
+    pthread_mutex_unlock(&k->set.lock);
+    return w;
+}
+
+static dp_keeper_ping_line *pop_ping(dp_keeper *k)
+{
+    pthread_mutex_lock(&k->set.lock);
+    dp_keeper_ping_line *p = k->pings;
+    if (p) {
+        k->pings = p->next;
+        k->pings_n--;
+    }
+    pthread_mutex_unlock(&k->set.lock);
+    return p;
+}
+
+bool dp_keeper_can_send(const dp_keeper *k)
+{
+    return k->link.state == DP_LINK_READY && k->link.out_n < SEND_AHEAD;
+}
+
+/* One more line? What the watcher has not read yet is not piled up. */
+static bool has_room(dp_keeper *k)
+{
+    if (k->link.state == DP_LINK_READY && k->link.out_n >= SEND_AHEAD
+        && !dp_link_flush(&k->link)) {
+        lose_link(k, dp_clock_mono_us());
+    }
+    return dp_keeper_can_send(k);
+}
+
 void dp_keeper_loop_send(dp_keeper *k)
 {
-    if (k->link.state != DP_LINK_READY) {
-        return; /* they wait: a child's first Pings come before the greeting */
-    }
-    pthread_mutex_lock(&k->set.lock);
-    dp_keeper_want_line *wants = k->wants;
-    dp_keeper_ping_line *pings = k->pings;
-    k->wants = NULL;
-    k->pings = NULL;
-    k->wants_n = 0;
-    k->pings_n = 0;
-    pthread_mutex_unlock(&k->set.lock);
-    while (wants) {
-        dp_keeper_want_line *w = wants;
-        wants = w->next;
+    dp_keeper_want_line *w;
+    dp_keeper_ping_line *p;
+    /* not READY: they wait, a child's first Pings come before the greeting */
+    while (has_room(k) && (w = pop_want(k))) {
         dp_link_send_watch(&k->link, w->key, dp_span_of(w->name, w->user_n),
                            dp_class_name(w->class_id),
                            dp_span_of(w->name + w->user_n, w->folder_n));
         free(w);
     }
-    while (pings) {
-        dp_keeper_ping_line *p = pings;
-        pings = p->next;
+    while (has_room(k) && (p = pop_ping(k))) {
         dp_link_send_ping(&k->link, p->device, p->arrival);
         free(p);
     }

@@ -67,6 +67,8 @@ void dp_keeper_say(dp_keeper *k, dp_keeper_level level, const char *line);
 
 /* loop: descriptors of the link are ready */
 void dp_keeper_loop_link(dp_keeper *k, bool request_ready, bool wake_ready);
+/* loop: would the link take a line now? Else it says so when it is writable */
+bool dp_keeper_can_send(const dp_keeper *k);
 /* loop: send what workers have left */
 void dp_keeper_loop_send(dp_keeper *k);
 /* loop: bus, link, liveness; true: all holds must be looked at */

@@ -10,6 +10,9 @@
  * time (index files), and a phone with a folder that is no more learns that
  * from its next Sync of it.
  *
+ * Topics of the dav source keep there which collections the home had: for the
+ * folder list, which is another source's topic.
+ *
  * Under another hash key (a new bus) sums can't be compared; then the topic is
  * vouched for afresh anyway.
  */

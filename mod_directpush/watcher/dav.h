@@ -130,6 +130,9 @@ void dp_dav_box_look_soon(dp_dav_box *box, bool is_urgent);
 void dp_dav_box_vouch(dp_dav_box *box, dp_dav_topic *t);
 void dp_dav_box_fill(const dp_dav_box *box, dp_want *want);
 
+/** Is that collection in it, and of that class? */
+bool dp_dav_box_has(const dp_dav_box *box, dp_class c, const char *folder);
+
 /** End the look under way, if there is one; nothing is vouched for. */
 void dp_dav_box_abandon(dp_dav_box *box, const char *why);
 

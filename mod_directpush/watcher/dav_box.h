@@ -11,6 +11,9 @@
 /** Announce the collections that have changed, once. */
 void dp_dav_tell_changes(dp_dav_box *box);
 
+/** The first look has succeeded: are the collections those that an earlier
+ *  process knew? Said before its topics are vouched for. */
+void dp_dav_tell_begun(dp_dav_box *box);
 /** A collection came or went: the classes and the phone's list of folders. */
 void dp_dav_tell_list(dp_dav_box *box);
 

@@ -11,7 +11,8 @@
 #include "base/dp_check.h"
 
 /* A descriptor of libcurl. What the loop still has for it in this turn must
- * find memory: they are used again, and freed at the end. */
+ * find memory: they are used again, and freed when the turn of the end is over.
+ */
 typedef struct sock {
     struct sock *next_free, *next_all;
     dp_loop_fd fd;
@@ -318,7 +319,8 @@ void dp_dav_fetcher_free(dp_dav_fetcher **pm)
     while (m->all_socks) {
         sock *s = m->all_socks;
         m->all_socks = s->next_all;
-        free(s);
+        dp_loop_forget(m->loop, &s->fd);
+        dp_loop_free_later(m->loop, s);
     }
     free(m->ca_file);
     free(m);

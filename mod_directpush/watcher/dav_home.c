@@ -79,6 +79,7 @@ void dp_dav_home_begin(dp_dav_home *h)
 {
     drop(h, true);
     h->has_list_changed = false;
+    h->blind_seen = 0;
     for (dp_dav_coll *c = h->first; c; c = c->next) {
         c->is_seen = c->wants_detail = false;
     }
@@ -94,7 +95,11 @@ bool dp_dav_home_take(void *home, const dp_dav_response *r)
         kinds |= DP_DAV_EVENTS | DP_DAV_TASKS; /* it did not say */
     }
     kinds &= h->kinds;
-    if (!kinds || !*tag || !dp_dav_name_of(r->href, name, sizeof(name))) {
+    if (!kinds) {
+        return true;
+    }
+    if (!*tag || !dp_dav_name_of(r->href, name, sizeof(name))) {
+        h->blind_seen |= kinds;
         return true;
     }
     dp_dav_coll *c = dp_dav_home_find(h, name);
@@ -262,6 +267,7 @@ static bool begin_with(dp_dav_home *h)
 
 bool dp_dav_home_end(dp_dav_home *h)
 {
+    h->blind = h->blind_seen;
     if (!h->is_known) {
         return begin_with(h);
     }
@@ -311,4 +317,5 @@ void dp_dav_home_clear(dp_dav_home *h)
     }
     h->is_known = false;
     h->tries = 0;
+    h->blind = 0;
 }

@@ -50,8 +50,10 @@ typedef struct dp_dav_home {
     dp_dav_coll *first;
     bool is_known;    /* a look has succeeded */
     bool has_list_changed; /* in this look: one came or went */
+    unsigned blind; /* kinds of which one collection says nothing of changes */
     unsigned tries;   /* looks that found it too young to begin with */
     /* of the look under way */
+    unsigned blind_seen;
     dp_time_us floor_us; /* the server's clock when it began, or earlier */
     dp_time_us known_floor_us; /* a better one from other answers, or 0 */
 } dp_dav_home;

@@ -113,8 +113,12 @@ static void well_again(dp_dav_box *box)
 static void finish(dp_dav_box *box)
 {
     dp_time_us next_us = box->source->conf.interval_us;
+    bool was_known = box->home.is_known;
     bool is_begun = dp_dav_home_end(&box->home);
     well_again(box);
+    if (is_begun && !was_known) {
+        dp_dav_tell_begun(box);
+    }
     if (is_begun) {
         for (dp_dav_topic *t = box->topics; t; t = t->next) {
             dp_dav_box_vouch(box, t);

@@ -98,19 +98,55 @@ void dp_dav_tell_changes(dp_dav_box *box)
     }
 }
 
+/* Vouched for or not: the folder list is another source's, and what it does not
+ * see is known all the same. */
+static void tell_hierarchy(dp_dav_box *box)
+{
+    const dp_want_user *user = dp_wants_user(box->source->wants, box->user);
+    dp_want *folders = user ? user->classes[DP_CLASS_HIERARCHY] : NULL;
+    if (folders) {
+        dp_emit_publish(box->source->emit, folders, true, NULL);
+    }
+}
+
+/* Which collections there are; it is kept in each topic's cursor as the trip,
+ * which collections have no other use for. */
+static uint64_t list_of(const dp_dav_box *box)
+{
+    uint64_t sum = 1;
+    for (const dp_dav_coll *c = box->home.first; c; c = c->next) {
+        dp_span name = dp_span_str(c->name);
+        sum += dp_hash_spans(box->source->hash_key, &name, 1).w[0];
+    }
+    return sum ? sum : 1;
+}
+
+void dp_dav_tell_begun(dp_dav_box *box)
+{
+    uint64_t now = list_of(box);
+    bool is_same = false, is_other = false;
+    for (const dp_dav_topic *t = box->topics; t; t = t->next) {
+        uint64_t then = t->want->old_cursor.trip;
+        is_same |= then == now;
+        is_other |= then && then != now;
+    }
+    if (is_other && !is_same) {
+        tell_hierarchy(box);
+    }
+}
+
 /* One came or went: the class has changed, and the phone's list of folders. */
 void dp_dav_tell_list(dp_dav_box *box)
 {
-    const dp_want_user *user = dp_wants_user(box->source->wants, box->user);
     for (size_t i = 0; i < 3; i++) {
         dp_dav_topic *all = topic_for(box, classes[i], DP_TOPIC_WHOLE_CLASS);
         if (all) {
             announce(all, true);
         }
     }
-    if (user && user->classes[DP_CLASS_HIERARCHY]) {
-        dp_emit_change(box->source->emit, user->classes[DP_CLASS_HIERARCHY],
-                       true);
+    tell_hierarchy(box);
+    for (dp_dav_topic *t = box->topics; t; t = t->next) {
+        dp_emit_touch(box->source->emit, t->want); /* the list is in it */
     }
 }
 
@@ -120,7 +156,8 @@ void dp_dav_box_fill(const dp_dav_box *box, dp_want *want)
 {
     dp_span url = dp_span_str(box->url);
     dp_cursor cursor = {
-        .identity = dp_hash_spans(box->source->hash_key, &url, 1).w[0]};
+        .identity = dp_hash_spans(box->source->hash_key, &url, 1).w[0],
+        .trip = list_of(box)};
     unsigned kind = dp_dav_kind_of(want->class);
     for (const dp_dav_coll *c = box->home.first; c; c = c->next) {
         if (c->kinds & kind
@@ -134,10 +171,17 @@ void dp_dav_box_fill(const dp_dav_box *box, dp_want *want)
     want->cursor = cursor;
 }
 
+bool dp_dav_box_has(const dp_dav_box *box, dp_class c, const char *folder)
+{
+    const dp_dav_coll *coll = dp_dav_home_find(&box->home, folder);
+    return coll && !coll->is_fresh && coll->kinds & dp_dav_kind_of(c);
+}
+
+/* Of all collections together only if each can be told of. */
 static bool is_there(const dp_dav_box *box, const dp_want *want)
 {
-    const dp_dav_coll *c = dp_dav_home_find(&box->home, want->folder);
-    return is_whole(want) || (c && c->kinds & dp_dav_kind_of(want->class));
+    return is_whole(want) ? !(box->home.blind & dp_dav_kind_of(want->class))
+                          : dp_dav_box_has(box, want->class, want->folder);
 }
 
 void dp_dav_box_vouch(dp_dav_box *box, dp_dav_topic *t)
@@ -146,11 +190,14 @@ void dp_dav_box_vouch(dp_dav_box *box, dp_dav_topic *t)
         return;
     }
     if (!is_there(box, t->want)) {
-        dp_emit_lost(box->source->emit, t->want, "no such collection");
+        dp_emit_lost(box->source->emit, t->want,
+                     is_whole(t->want) ? "one collection has no tag"
+                                       : "no such collection");
         t->want->is_restored = false;
     }
     else if (!t->want->is_vouched) {
         dp_dav_box_fill(box, t->want);
+        t->want->old_cursor.trip = t->want->cursor.trip; /* Hierarchy's */
         dp_emit_vouch(box->source->emit, t->want);
     }
 }

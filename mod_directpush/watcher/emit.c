@@ -202,6 +202,8 @@ void dp_emit_suspend(dp_emit *e, dp_want *want, const char *why)
     want->is_restored = true;
     want->old_cursor = want->cursor;
     want->old_watched_from = view.watched_from;
+    /* a process that comes meanwhile vouches afresh, but knows what was there */
+    dp_state_put(e->state, want, view.changed);
 }
 
 uint64_t dp_emit_tell(dp_emit *e, bool is_new)

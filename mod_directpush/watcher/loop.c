@@ -19,6 +19,7 @@ struct dp_loop {
     bool is_stopping;
     dp_wheel wheel;
     dp_loop_hooks hooks;
+    void *garbage; /* a list: each begins with the next */
 };
 
 dp_loop *dp_loop_new(void)
@@ -31,9 +32,25 @@ dp_loop *dp_loop_new(void)
     return loop;
 }
 
+void dp_loop_free_later(dp_loop *loop, void *memory)
+{
+    memcpy(memory, &loop->garbage, sizeof(loop->garbage));
+    loop->garbage = memory;
+}
+
+static void free_garbage(dp_loop *loop)
+{
+    while (loop->garbage) {
+        void *memory = loop->garbage;
+        memcpy(&loop->garbage, memory, sizeof(loop->garbage));
+        free(memory);
+    }
+}
+
 void dp_loop_free(dp_loop **loop)
 {
     if (*loop) {
+        free_garbage(*loop);
         close((*loop)->epoll);
         free(*loop);
         *loop = NULL;
@@ -118,6 +135,7 @@ static void turn(dp_loop *loop)
     if (loop->hooks.after) {
         loop->hooks.after(loop->hooks.ctx);
     }
+    free_garbage(loop);
 }
 
 void dp_loop_run(dp_loop *loop)

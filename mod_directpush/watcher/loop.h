@@ -50,6 +50,10 @@ void dp_loop_close(dp_loop *loop, dp_loop_fd *f);
 /** Out of the set, not closed (somebody else's descriptor); f->fd becomes -1. */
 void dp_loop_forget(dp_loop *loop, dp_loop_fd *f);
 
+/** Free `memory` when the turn is over; it begins with a pointer's worth of
+ *  bytes that nobody needs any more, and holds no dp_loop_fd there. */
+void dp_loop_free_later(dp_loop *loop, void *memory);
+
 /** (Re)start a timer; `due` and `ctx` are set by its owner. */
 void dp_loop_at(dp_loop *loop, dp_loop_timer *t, dp_time_us due_us);
 void dp_loop_cancel(dp_loop *loop, dp_loop_timer *t);

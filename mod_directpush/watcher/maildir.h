@@ -100,6 +100,7 @@ struct dp_box {
     dp_notify_sub root;
     dp_box_dir *dirs;
     size_t dirs_n;
+    bool has_unnamed; /* directories that no topic can name */
     dp_folder *folders;
     dp_want *all;       /* Email `*` */
     dp_want *hierarchy; /* Hierarchy `*` */
@@ -200,6 +201,12 @@ int dp_box_list(dp_box *box, int root_fd);
 /** An entry of the root came or went (told by inotify). */
 void dp_box_root_told(void *ctx, const dp_notify_event *event);
 dp_box_dir *dp_box_dir_named(const dp_box *box, dp_span name);
+/** Is that folder there? INBOX of a Maildir that is yet to come is waited for.
+ *  Any other name that was never seen may as well be a mistake in somebody's
+ *  mapping, which must not be vouched for as "nothing ever happens". */
+bool dp_box_has(const dp_box *box, const char *dir);
+bool dp_maildir_has(const struct dp_source *source, const char *user,
+                    dp_class c, const char *folder);
 bool dp_box_resolve_guid(dp_box *box, const char *guid, char *out_folder,
                          size_t cap);
 void dp_box_forget_dirs(dp_box *box);
@@ -214,6 +221,12 @@ void dp_folder_free(dp_folder *f);
 /** Watch it and have it scanned; `root_fd` -1: the root is not there. */
 void dp_folder_place(dp_folder *f, int root_fd);
 
+/** The same when the root has to be opened for it. */
+void dp_folder_place_again(dp_folder *f);
+
+/** It can't be watched: said once, tried again. */
+void dp_folder_refuse(dp_folder *f, int err);
+
 /** Its directory is gone, or the box is. */
 void dp_folder_unplace(dp_folder *f, dp_folder_state state, const char *why);
 
@@ -226,10 +239,11 @@ bool dp_folder_is_known(const dp_folder *f);
 /** Bring `known` up to date, but for `trip`. */
 void dp_folder_fill(dp_folder *f);
 
-/** Its topic, or the class topic when it has none. May be NULL. */
+/** Its topic, or the class topic when it has none that is vouched for. May be
+ *  NULL. */
 dp_want *dp_folder_topic(const dp_folder *f);
 
-/** Sample the change times of its directories. */
+/** Sample the change times of its directories, unless it is polled. */
 void dp_folder_sample(dp_folder *f);
 
 /* --- maildir_scan.c */
@@ -251,6 +265,9 @@ const char *dp_maildir_place_of(const dp_maildir *s, const char *user,
                                 dp_maildir_path *out);
 
 /* --- maildir_explain.c */
+
+/** Why a directory can't be watched, and what to do about it. */
+const char *dp_maildir_refusal(int err);
 
 bool dp_maildir_explain(struct dp_source *source, const char *user, dp_class c,
                         const char *folder, char *out, size_t cap);

@@ -72,23 +72,6 @@ void dp_box_place_later(dp_box *box, const char *why)
     }
 }
 
-static const char *text_of_refusal(int err)
-{
-    switch (err) {
-    case EACCES:
-    case EPERM:
-        return "no permission: give directpushd's user read permission, or "
-               "the capability CAP_DAC_READ_SEARCH (see directpushd.service)";
-    case EXDEV:
-        return "a symbolic link leads out of the directory before the first % "
-               "of the path";
-    case ELOOP:
-        return "a symbolic link in the user's part of the path";
-    default:
-        return strerror(err);
-    }
-}
-
 static void refuse(dp_box *box, const char *why)
 {
     dp_maildir *s = box->source;
@@ -129,7 +112,7 @@ static void place_folders(dp_box *box, int root)
 static void await(dp_box *box, int sub_err)
 {
     if (sub_err && !box->is_polled) {
-        refuse(box, text_of_refusal(sub_err));
+        refuse(box, dp_maildir_refusal(sub_err));
         return;
     }
     box->state = DP_BOX_AWAITED;
@@ -201,7 +184,7 @@ static void place_root(dp_box *box, int root)
         err = dp_box_list(box, root);
     }
     if (err) {
-        refuse(box, text_of_refusal(err));
+        refuse(box, dp_maildir_refusal(err));
         return;
     }
     box->state = DP_BOX_PRESENT;
@@ -211,10 +194,11 @@ static void place_root(dp_box *box, int root)
     dp_box_check_class(box);
 }
 
+/* One that is polled, or could not be watched and is tried again? */
 static bool has_polled_folder(const dp_box *box)
 {
     for (const dp_folder *f = box->folders; f; f = f->next) {
-        if (f->is_polled) {
+        if (f->is_polled || f->state == DP_FOLDER_REFUSED) {
             return true;
         }
     }
@@ -260,7 +244,7 @@ void dp_box_place(dp_box *box)
         await(box, end.sub_err);
     }
     else {
-        refuse(box, text_of_refusal(end.err));
+        refuse(box, dp_maildir_refusal(end.err));
     }
     dp_box_look_again(box);
 }
@@ -286,8 +270,8 @@ static void again_due(void *ctx)
         dp_box_place_later(box, "it is another directory, or may be there now");
     }
     else if (is_there) {
-        if (box->is_polled) {
-            dp_box_list(box, root);
+        if (box->is_polled && dp_box_list(box, root)) {
+            dp_box_place_later(box, "its folders can't be listed");
         }
         for (dp_folder *f = box->folders; f; f = f->next) {
             if (f->is_polled || f->state == DP_FOLDER_REFUSED) {
@@ -309,7 +293,7 @@ void dp_box_check_class(dp_box *box)
     if (!box->all || box->state == DP_BOX_UNPLACED) {
         return;
     }
-    bool is_known = box->state != DP_BOX_REFUSED;
+    bool is_known = box->state == DP_BOX_PRESENT && !box->has_unnamed;
     for (const dp_folder *f = box->folders; is_known && f; f = f->next) {
         is_known = dp_folder_is_known(f);
     }

@@ -23,6 +23,22 @@ dp_box_dir *dp_box_dir_named(const dp_box *box, dp_span name)
     return NULL;
 }
 
+bool dp_box_has(const dp_box *box, const char *dir)
+{
+    return !*dir || dp_box_dir_named(box, dp_span_str(dir));
+}
+
+bool dp_maildir_has(const struct dp_source *source, const char *user,
+                    dp_class c, const char *folder)
+{
+    char dir[DP_MAILDIR_PATH_MAX];
+    const dp_box *box =
+        dp_box_find((const dp_maildir *)(const void *)source, user);
+    return c == DP_CLASS_EMAIL && box
+           && dp_maildir_dir_of(dir, sizeof(dir), dp_span_str(folder))
+           && dp_box_has(box, dir);
+}
+
 void dp_box_forget_dirs(dp_box *box)
 {
     for (size_t i = 0; i < box->dirs_n; i++) {
@@ -71,6 +87,7 @@ static void went(dp_box *box, dp_box_dir *dir)
             dp_folder_free(f);
         }
         dp_box_class_afresh(box);
+        dp_box_check_class(box); /* it may have been the one in the way */
     }
 }
 
@@ -78,10 +95,8 @@ static void place_came(dp_box *box, const char *folder)
 {
     dp_folder *f = box->all ? dp_folder_get(box, folder)
                             : dp_folder_find(box, folder);
-    int root = f ? dp_box_open_root(box) : -1;
-    if (f && root >= 0) {
-        dp_folder_place(f, root);
-        close(root);
+    if (f) {
+        dp_folder_place_again(f);
     }
 }
 
@@ -109,14 +124,41 @@ static void came(dp_box *box, const char *name, uint64_t ino,
     }
 }
 
+/* What a mail server may take for a folder: a symbolic link, too, which may be
+ * one that can't be watched. */
+static bool is_like_folder(int root, const char *name, mode_t mode)
+{
+    return S_ISDIR(mode)
+           || (S_ISLNK(mode) && dp_maildir_may_be_dir(root, name));
+}
+
 static bool is_dir(int root, const struct dirent *d)
 {
     struct stat st;
     if (d->d_type != DT_UNKNOWN) {
-        return d->d_type == DT_DIR;
+        return is_like_folder(root, d->d_name, DTTOIF(d->d_type));
     }
     return fstatat(root, d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0
-           && S_ISDIR(st.st_mode);
+           && is_like_folder(root, d->d_name, st.st_mode);
+}
+
+static bool is_where_folders_are(dp_span name)
+{
+    return name.n > 1 && name.p[0] == '.' && name.p[1] != '.'
+           && name.n <= NAME_MAX;
+}
+
+/* Does who asks for the folder of that name get this directory? Not when its
+ * name is no modified UTF-7 (`folder` is "" then), or is UTF-8 as it stands. */
+static bool is_named(dp_span name, char *folder, size_t cap)
+{
+    char dir[DP_MAILDIR_PATH_MAX];
+    if (!dp_maildir_folder_of(folder, cap, name)) {
+        folder[0] = '\0';
+        return false;
+    }
+    return dp_maildir_dir_of(dir, sizeof(dir), dp_span_str(folder))
+           && (!*dir || dp_span_is(name, dp_span_str(dir)));
 }
 
 int dp_box_list(dp_box *box, int root_fd)
@@ -134,9 +176,14 @@ int dp_box_list(dp_box *box, int root_fd)
     for (size_t i = 0; i < box->dirs_n; i++) {
         box->dirs[i].is_listed = false;
     }
+    box->has_unnamed = false;
     for (const struct dirent *d; (d = readdir(stream));) {
-        if (dp_maildir_folder_of(folder, sizeof(folder), dp_span_str(d->d_name))
-            && is_dir(fd, d)) {
+        dp_span name = dp_span_str(d->d_name);
+        if (!is_where_folders_are(name) || !is_dir(fd, d)) {
+            continue;
+        }
+        box->has_unnamed |= !is_named(name, folder, sizeof(folder));
+        if (*folder) {
             came(box, d->d_name, d->d_ino, folder);
         }
     }
@@ -151,7 +198,7 @@ int dp_box_list(dp_box *box, int root_fd)
 
 static void dir_told(dp_box *box, const dp_notify_event *e, const char *folder)
 {
-    char path[DP_MAILDIR_PATH_MAX * 2], name[NAME_MAX + 1];
+    char name[NAME_MAX + 1];
     struct stat st;
     memcpy(name, e->name.p, e->name.n);
     name[e->name.n] = '\0';
@@ -162,9 +209,31 @@ static void dir_told(dp_box *box, const dp_notify_event *e, const char *folder)
         }
         return;
     }
-    snprintf(path, sizeof(path), "%s/%s", box->path.path, name);
-    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+    int root = dp_box_open_root(box);
+    if (root < 0) {
+        dp_box_place_later(box, strerror(errno));
+        return;
+    }
+    if (fstatat(root, name, &st, AT_SYMLINK_NOFOLLOW) == 0
+        && is_like_folder(root, name, st.st_mode)) {
         came(box, name, st.st_ino, folder);
+    }
+    close(root);
+}
+
+/* One that no topic can name came or went: are there such ones now? */
+static void list_again(dp_box *box)
+{
+    int root = dp_box_open_root(box);
+    int err = root < 0 ? errno : dp_box_list(box, root);
+    if (root >= 0) {
+        close(root);
+    }
+    if (err) {
+        dp_box_place_later(box, strerror(err));
+    }
+    else {
+        dp_box_check_class(box);
     }
 }
 
@@ -180,9 +249,14 @@ void dp_box_root_told(void *ctx, const dp_notify_event *e)
     if (box->state != DP_BOX_PRESENT) {
         return;
     }
-    if (e->mask & IN_ISDIR && e->name.n <= NAME_MAX
-        && dp_maildir_folder_of(folder, sizeof(folder), e->name)) {
-        dir_told(box, e, folder);
+    if (is_where_folders_are(e->name)) {
+        bool is_ours = is_named(e->name, folder, sizeof(folder));
+        if (*folder) {
+            dir_told(box, e, folder);
+        }
+        if (!is_ours && (e->mask & IN_ISDIR || box->has_unnamed)) {
+            list_again(box);
+        }
     }
 }
 

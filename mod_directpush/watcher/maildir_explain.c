@@ -1,12 +1,33 @@
 /* What the administrator is told: `verify` and `status`. */
 #include "watcher/maildir.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "bus/topic_name.h"
 #include "watcher/maildir_name.h"
+
+const char *dp_maildir_refusal(int err)
+{
+    switch (err) {
+    case EACCES:
+    case EPERM:
+        return "no permission: give directpushd's user read permission, or "
+               "the capability CAP_DAC_READ_SEARCH (see directpushd.service)";
+    case EXDEV:
+        return "a symbolic link leads out of the directory before the first % "
+               "of the path";
+    case ELOOP:
+        return "a symbolic link in the user's part of the path";
+    case EMFILE:
+    case ENFILE:
+        return "Too many open files: raise LimitNOFILE in directpushd.service";
+    default:
+        return strerror(err);
+    }
+}
 
 static const char *state_text(const dp_folder *f)
 {

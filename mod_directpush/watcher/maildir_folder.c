@@ -85,7 +85,8 @@ void dp_folder_free(dp_folder *f)
 
 dp_want *dp_folder_topic(const dp_folder *f)
 {
-    return f->want ? f->want : f->box->all;
+    /* one that is about to go tells the class nothing any more */
+    return f->want && f->want->is_vouched ? f->want : f->box->all;
 }
 
 static void vouch(dp_folder *f)
@@ -225,19 +226,15 @@ static void told_of_self(void *ctx, const dp_notify_event *e)
     if (e->mask & (IN_CREATE | IN_MOVED_TO) && e->mask & IN_ISDIR
         && (dp_span_is(e->name, DP_SPAN_LIT("new"))
             || dp_span_is(e->name, DP_SPAN_LIT("cur")))) {
-        int root = dp_box_open_root(f->box);
-        dp_folder_place(f, root);
-        if (root >= 0) {
-            close(root);
-        }
+        dp_folder_place_again(f);
         return;
     }
     if (dp_span_is(e->name, DP_SPAN_LIT(DP_UIDLIST_NAME))
         && e->mask & (IN_CREATE | IN_MOVED_TO | IN_DELETE)) {
         int root = dp_box_open_root(f->box);
         int dir = root < 0 ? -1 : open_dir(f, root, "");
+        check_guid(f, dir); /* that it can't be read is no proof */
         if (dir >= 0) {
-            check_guid(f, dir);
             close(dir);
         }
         if (root >= 0) {
@@ -268,6 +265,9 @@ void dp_folder_sample(dp_folder *f)
     struct stat st;
     const dp_maildir *s = f->box->source;
     uint64_t trip = 0;
+    if (f->is_polled) {
+        return; /* the times of the last scan: what came since is to be told */
+    }
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof(path), "%s/%s%s%s", f->box->path.path, f->dir,
                  *f->dir ? "/" : "", parts[i]);
@@ -345,10 +345,18 @@ static void say_unreadable(dp_folder *f, int err)
     if (dp_log_first(&s->unreadable_trouble)) {
         dp_log(DP_LOG_ERROR,
                "%s/%s: %s: this folder, and others like it, are not watched; "
-               "give directpushd's user read permission, or the capability "
-               "CAP_DAC_READ_SEARCH (see directpushd.service)",
-               f->box->path.path, f->dir, strerror(err));
+               "tried again every %d seconds",
+               f->box->path.path, f->dir, dp_maildir_refusal(err),
+               (int)(s->conf.poll_us / DP_SECOND_US));
     }
+}
+
+void dp_folder_refuse(dp_folder *f, int err)
+{
+    say_unreadable(f, err);
+    dp_folder_unplace(f, DP_FOLDER_REFUSED, strerror(err));
+    dp_box_check_class(f->box);
+    dp_box_look_again(f->box);
 }
 
 /* What this interval's scan found, against the one before. */
@@ -402,9 +410,7 @@ void dp_folder_place(dp_folder *f, int root_fd)
         return;
     }
     if (err) {
-        say_unreadable(f, err);
-        dp_folder_unplace(f, DP_FOLDER_REFUSED, strerror(err));
-        dp_box_check_class(f->box);
+        dp_folder_refuse(f, err);
         return;
     }
     dp_messages_begin(&f->messages);
@@ -414,4 +420,17 @@ void dp_folder_place(dp_folder *f, int root_fd)
     /* in front: who asks waits for this one, and it may be small */
     dp_list_add(f->box->source->scans.next, &f->job);
     f->box->source->scans_n++;
+}
+
+void dp_folder_place_again(dp_folder *f)
+{
+    int root = dp_box_open_root(f->box);
+    if (root < 0 && errno != ENOENT && errno != ENOTDIR) {
+        dp_folder_refuse(f, errno); /* who can't look must not say: gone */
+        return;
+    }
+    dp_folder_place(f, root);
+    if (root >= 0) {
+        close(root);
+    }
 }

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -214,4 +215,30 @@ int dp_maildir_open_beneath(int dirfd, const char *relative, int flags)
     }
 #endif
     return open_step_by_step(dirfd, relative, flags);
+}
+
+static bool is_dir_by_stat(int dirfd, const char *name)
+{
+    struct stat st;
+    return fstatat(dirfd, name, &st, AT_NO_AUTOMOUNT) == 0
+           && S_ISDIR(st.st_mode);
+}
+
+bool dp_maildir_may_be_dir(int dirfd, const char *name)
+{
+#if defined(HAVE_LINUX_OPENAT2_H) && defined(SYS_openat2)
+    struct open_how how = {
+        .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+        .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS,
+    };
+    int fd = (int)syscall(SYS_openat2, dirfd, name, &how, sizeof(how));
+    if (fd >= 0) {
+        close(fd);
+        return true;
+    }
+    if (errno != ENOSYS && errno != EPERM) {
+        return errno != ENOTDIR && errno != ENOENT && errno != ELOOP;
+    }
+#endif
+    return is_dir_by_stat(dirfd, name);
 }

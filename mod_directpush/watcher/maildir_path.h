@@ -45,4 +45,11 @@ bool dp_maildir_canonical_user(char *out, size_t cap, dp_span user,
  */
 int dp_maildir_open_beneath(int dirfd, const char *relative, int flags);
 
+/**
+ * Does the symbolic link `name` lead to a directory, as far as can be seen
+ * without going into another file system, whose server may hang? What can't be
+ * seen may be one.
+ */
+bool dp_maildir_may_be_dir(int dirfd, const char *name);
+
 #endif

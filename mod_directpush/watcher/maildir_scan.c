@@ -81,7 +81,7 @@ bool dp_folder_scan(dp_folder *f)
             if (errno == ENOENT) {
                 return next_part(f); /* its coming will be told */
             }
-            dp_folder_unplace(f, DP_FOLDER_REFUSED, strerror(errno));
+            dp_folder_refuse(f, errno);
             return false;
         }
     }
@@ -91,7 +91,7 @@ bool dp_folder_scan(dp_folder *f)
         return true;
     }
     if (n < 0 && errno != ENOENT) { /* ENOENT: removed while we read */
-        dp_folder_unplace(f, DP_FOLDER_REFUSED, strerror(errno));
+        dp_folder_refuse(f, errno);
         return false;
     }
     return next_part(f);

@@ -75,6 +75,7 @@ dp_box_walk_end dp_box_walk(dp_box *box, bool subscribes)
     size_t offset = 0; /* into the path, at a slash */
     int base = -1;
     int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    end.err = at < 0 ? errno : 0;
     for (size_t i = 0; at >= 0 && i < box->steps_n; i++) {
         if (subscribes) {
             end.sub_err = dp_maildir_subscribe(

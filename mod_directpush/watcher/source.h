@@ -36,6 +36,13 @@ typedef struct dp_source_ops {
      */
     const char *(*ask)(dp_source *s, dp_want *want);
 
+    /**
+     * Is there such a folder, as far as is known now? One that is to share
+     * its class's topic, after ask() for that, is vouched for only if so.
+     */
+    bool (*has)(const dp_source *s, const char *user, dp_class c,
+                const char *folder);
+
     /** Stop; `want` is not touched again. */
     void (*leave)(dp_source *s, dp_want *want);
 

@@ -115,6 +115,16 @@ static const char *ask(dp_source *source, dp_want *want)
     return NULL;
 }
 
+static bool has(const dp_source *source, const char *user, dp_class c,
+                const char *folder)
+{
+    const dp_dav *s = (const dp_dav *)(const void *)source;
+    int which = dp_dav_home_of(s, c);
+    const dp_dav_box *box =
+        which < 0 ? NULL : dp_dav_box_find(s, user, (unsigned)which);
+    return box && dp_dav_box_has(box, c, folder);
+}
+
 static void leave(dp_source *source, dp_want *want)
 {
     dp_dav_topic *t = want->of_source;
@@ -273,6 +283,7 @@ static const dp_source_ops ops = {
     .name = "dav",
     .offers = offers,
     .ask = ask,
+    .has = has,
     .leave = leave,
     .resolve = resolve,
     .drain = drain,

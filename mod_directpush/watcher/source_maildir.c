@@ -254,12 +254,7 @@ static dp_folder *folder_for(dp_maildir *s, dp_box *box, dp_want *want)
         answer(s, "no Maildir++ folder can have that name");
         return NULL;
     }
-    bool is_inbox = !*f->dir;
-    bool is_there = is_inbox || dp_box_dir_named(box, dp_span_str(f->dir));
-    /* INBOX of a Maildir that is yet to come is waited for. Any other name
-     * that was never seen may as well be a mistake in somebody's mapping,
-     * which must not be vouched for as "nothing ever happens". */
-    if (!is_there && !want->is_restored) {
+    if (!dp_box_has(box, f->dir) && !want->is_restored) {
         answer(s, "no folder %s in %s", f->dir, box->path.path);
         if (!f->want) {
             dp_folder_free(f);
@@ -283,10 +278,11 @@ static const char *ask_folder(dp_maildir *s, dp_box *box, dp_want *want)
         dp_emit_vouch(s->emit, want);
         return NULL;
     }
-    int root = box->state == DP_BOX_PRESENT ? dp_box_open_root(box) : -1;
-    dp_folder_place(f, root);
-    if (root >= 0) {
-        close(root);
+    if (box->state == DP_BOX_PRESENT) {
+        dp_folder_place_again(f);
+    }
+    else {
+        dp_folder_place(f, -1);
     }
     if (f->state == DP_FOLDER_REFUSED) {
         return answer(s, "%s/%s can't be read (see directpushd's log)",
@@ -444,13 +440,14 @@ static void close_source(dp_source **psource)
     free(s->conf.public);
     free(s->conf.shared_dict);
     free(s->default_domain);
-    free(s);
+    dp_loop_free_later(s->loop, s); /* this turn may have notify_fd still */
 }
 
 static const dp_source_ops ops = {
     .name = "maildir",
     .offers = offers,
     .ask = ask,
+    .has = dp_maildir_has,
     .leave = leave,
     .resolve = dp_maildir_resolve,
     .drain = drain,

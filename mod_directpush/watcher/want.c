@@ -140,6 +140,30 @@ static bool has_room(const dp_wants *ws, const dp_want_user *user,
 
 static void expired(void *ctx);
 
+/* A name leads to one want: whoever had `key` as another name for something
+ * (the class want, while its folder shared that) has it no more. Else a later
+ * process would restore both, and its end would take the name from the other.
+ */
+static void take_name_from_others(dp_wants *ws, dp_hash key, dp_class c)
+{
+    dp_bus_ref ref = dp_bus_find(dp_bus_writer_map(ws->bus), key);
+    dp_want *holder = dp_wants_at_slot(ws, ref.slot);
+    if (!holder) {
+        return;
+    }
+    for (dp_want_alias **at = &holder->aliases; *at; at = &(*at)->next) {
+        dp_want_alias *a = *at;
+        if (dp_hash_is(key_of(ws, a->user, c, a->folder), key)) {
+            *at = a->next;
+            holder->aliases_n--;
+            free(a->user);
+            free(a->folder);
+            free(a);
+            return;
+        }
+    }
+}
+
 static void link_class(dp_wants *ws, dp_want *want)
 {
     dp_want_user *user = want->user;
@@ -159,6 +183,7 @@ static dp_want *make(dp_wants *ws, dp_want_user *user, dp_class c,
     bool is_class = is_whole_class(folder);
     const dp_want *class_want = is_class ? NULL : user->classes[c];
     dp_hash key = key_of(ws, user->name, c, folder);
+    take_name_from_others(ws, key, c);
     dp_bus_ref ref = dp_bus_topic_add(
         ws->bus, key, class_want ? class_want->ref.slot : DP_BUS_NO_SLOT,
         is_class ? DP_BUS_TOPIC_CLASS : 0);
@@ -266,23 +291,33 @@ static bool is_guid(const char *folder)
     return dp_topic_guid(dp_span_str(folder)).n != 0;
 }
 
-void dp_want_add_alias(dp_wants *ws, dp_want *want, const char *user,
-                       const char *folder)
+static void remember_alias(dp_want *want, const char *user, const char *folder)
 {
-    bool is_needed = is_guid(folder) && !dp_want_guid(want);
-    if (is_alias_known(want, user, folder)
-        || (want->aliases_n >= ALIASES_MAX && !is_needed)) {
-        return;
-    }
     dp_want_alias *a = malloc(sizeof(*a));
     DP_ASSERT(a);
     *a = (dp_want_alias){want->aliases, copy_of(user), copy_of(folder)};
     want->aliases = a;
     want->aliases_n++;
-    dp_bus_alias_set(ws->bus, key_of(ws, user, want->class, folder),
-                     want->ref);
-    if (want->is_vouched) { /* who was told "no" to this name hears of it */
-        const dp_bus_map *map = dp_bus_writer_map(ws->bus);
+}
+
+void dp_want_add_alias(dp_wants *ws, dp_want *want, const char *user,
+                       const char *folder)
+{
+    const dp_bus_map *map = dp_bus_writer_map(ws->bus);
+    dp_hash key = key_of(ws, user, want->class, folder);
+    bool is_known = is_alias_known(want, user, folder);
+    bool is_needed = is_guid(folder) && !dp_want_guid(want);
+    if ((is_known && dp_bus_find(map, key).slot == want->ref.slot)
+        || (!is_known && want->aliases_n >= ALIASES_MAX && !is_needed)
+        || dp_map_get(&ws->by_key, key)) { /* a topic of its own by now */
+        return;
+    }
+    if (!is_known) {
+        take_name_from_others(ws, key, want->class);
+        remember_alias(want, user, folder);
+    }
+    if (dp_bus_alias_set(ws->bus, key, want->ref) && want->is_vouched) {
+        /* who was told "no" to this name hears of it */
         dp_bus_vouch_again(ws->bus, want->ref,
                            dp_bus_look(map, want->ref).watched_from);
     }

@@ -193,12 +193,20 @@ static void restore_one(void *ctx, const dp_state_record *r)
     dp_bus_view view = dp_bus_look(map, ref);
     dp_want *want = dp_wants_restore(w->wants, r->user, r->class, r->folder);
     dp_want_renew(w->wants, want, r->renewed_us);
+    want->old_cursor = r->cursor;
     if (view.changed >= r->changed && view.watched_from != DP_BUS_UNWATCHED) {
         want->is_restored = true;
-        want->old_cursor = r->cursor;
         want->old_watched_from = view.watched_from;
     }
-    for (unsigned i = 0; i < r->aliases_n; i++) {
+}
+
+/* When all wants are there: a name that was an alias once and is a topic now
+ * is the topic's. */
+static void restore_aliases(void *ctx, const dp_state_record *r)
+{
+    dp_watcher *w = ((restoring *)ctx)->w;
+    dp_want *want = dp_wants_find(w->wants, r->user, r->class, r->folder);
+    for (unsigned i = 0; want && i < r->aliases_n; i++) {
         dp_want_add_alias(w->wants, want, r->alias_user[i],
                           r->alias_folder[i]);
     }
@@ -276,6 +284,7 @@ static void restore(dp_watcher *w)
     restoring all = {w, dp_clock_mono_us()};
     dp_bus_sweep(w->bus, is_no_alias, w); /* the records have them */
     dp_state_each(w->state, restore_one, &all);
+    dp_state_each(w->state, restore_aliases, &all);
     dp_bus_sweep(w->bus, is_claimed, w);
     ask_all(w);
     if (dp_wants_n(w->wants) > 0) {

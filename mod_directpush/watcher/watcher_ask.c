@@ -14,6 +14,8 @@
 
 #define NO_SOURCE "no source watches this class"
 #define NO_FOLDER "no folder of this user has that GUID"
+#define NOT_KNOWN                                                              \
+    "it would share its class's topic, and no folder of that name is known"
 
 /* A topic as asked for, and as it is called here. */
 typedef struct name {
@@ -85,17 +87,21 @@ bool dp_watcher_knows(const dp_watcher *w, dp_span user)
            && dp_wants_user(w->wants, canonical) != NULL;
 }
 
-/* The want that the name as asked for leads to, by an alias too. */
-static dp_want *find(const dp_watcher *w, dp_class c, const name *n)
+/* The want that has the name as asked for in the bus, perhaps as an alias. */
+static dp_want *find_as_asked(const dp_watcher *w, dp_class c, const name *n)
 {
     const dp_bus_map *map = dp_bus_writer_map(w->bus);
-    if (!n->is_alias) {
-        return dp_wants_find(w->wants, n->user, c, n->folder);
-    }
     dp_bus_ref ref = dp_bus_find(
         map, dp_topic_key(map->header->hash_key, dp_span_str(n->asked_user), c,
                           dp_span_str(n->asked_folder)));
     return dp_wants_at_slot(w->wants, ref.slot);
+}
+
+/* The want that the name as asked for leads to, by an alias too. */
+static dp_want *find(const dp_watcher *w, dp_class c, const name *n)
+{
+    return n->is_alias ? find_as_asked(w, c, n)
+                       : dp_wants_find(w->wants, n->user, c, n->folder);
 }
 
 /* An alias becomes the name that it stands for. */
@@ -134,6 +140,15 @@ static const char *ask(dp_watcher *w, dp_source *source, dp_want **want)
     return why ? why : "it has just become another folder: ask again";
 }
 
+/* A folder that finds no place of its own goes by its class's topic from now
+ * on. A GUID that leads there was resolved: it is there. */
+static bool is_new_share(const dp_watcher *w, dp_class c, const dp_want *want,
+                         const name *n)
+{
+    return !n->is_alias && strcmp(want->folder, n->folder) != 0
+           && find_as_asked(w, c, n) != want;
+}
+
 const char *dp_watcher_watch(dp_watcher *w, dp_span user, dp_class c,
                              dp_span folder, dp_bus_ref *out_ref)
 {
@@ -156,13 +171,20 @@ const char *dp_watcher_watch(dp_watcher *w, dp_span user, dp_class c,
             return "the table of topics is full (topics in directpushd.conf)";
         }
     }
-    name_it(w, want, &n);
+    bool is_share = source && is_new_share(w, c, want, &n);
+    if (!is_share) {
+        name_it(w, want, &n);
+    }
     why = source ? ask(w, source, &want) : NULL;
     if (why) {
         return why;
     }
     dp_want_renew(w->wants, want, dp_clock_mono_us());
     dp_emit_touch(w->emit, want); /* the record has the time of renewal */
+    if (is_share && !source->ops->has(source, n.user, c, n.folder)) {
+        return NOT_KNOWN;
+    }
+    name_it(w, want, &n);
     *out_ref = want->ref;
     /* but what others publish for it (directpushctl, Apache) is not lost */
     return source ? NULL : NO_SOURCE;

@@ -34,7 +34,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server.seen.append((self.command, self.path,
                             self.headers.get("Authorization")))
         if server.hangs:
+            server.waiting += 1
             server.released.wait()
+            self.answer()
+            server.waiting -= 1
+        else:
+            self.answer()
+
+    def answer(self):
+        server = self.server.of
         status, headers, body = server.answer(self.command, self.path)
         body = body.encode()
         self.send_response(status)
@@ -59,7 +67,7 @@ class DavServer:
         self.homes = {"Calendar": {"personal": "tag-1"},
                       "Contacts": {"personal": "tag-1"}}
         self.items, self.says, self.hangs = None, None, False
-        self.seen = []
+        self.seen, self.waiting = [], 0  # hanging ones
         self.released = threading.Event()
         self.port = 0
         self.start()

@@ -301,3 +301,83 @@ def test_secrets_that_others_may_read_are_refused(make_rig, server):
                           stderr=subprocess.STDOUT)
     assert done.returncode == 1 and "chmod 0640" in done.stdout
     assert "secret" not in done.stdout
+
+
+# --- what nobody looks at, and what nobody saw
+
+def test_a_collection_without_a_tag_is_in_no_class_topic(dav, server):
+    """Its changes can't be seen: who waits for all waits for it, too."""
+    server.homes["Calendar"]["web"] = ""
+    all_ = dav.watch("alice", "*", "Calendar", vouched=False)
+    personal = dav.watch("alice", "personal", "Calendar")
+    rounds(server)
+    assert not all_.view.is_vouched
+    del server.homes["Calendar"]["web"]
+    all_.wait_vouched()
+    server.homes["Calendar"]["web"] = ""
+    wait_until(lambda: not all_.view.is_vouched)
+    assert personal.view.is_vouched
+
+
+@pytest.mark.parametrize("is_down", [False, True],
+                         ids=["server is there", "server was down, too"])
+@pytest.mark.parametrize("what", ["comes", "goes", "nothing"])
+def test_the_folder_list_of_a_restarted_directpushd(dav, server, what,
+                                                    is_down):
+    """A calendar that came or went while nobody looked changes the phone's
+    list of folders."""
+    dav.maildir()
+    dav.allow("refused")
+    dav.allow("phones sync at")
+    server.homes["Calendar"]["team"] = "x"
+    folders = dav.watch(folder="*", class_="Hierarchy")
+    personal = dav.watch("alice", "personal", "Calendar")
+    dav.watch("alice", "personal", "Contacts")
+    rounds(server)
+    mark = dav.bus.head
+    if is_down:
+        server.stop()
+        wait_until(lambda: not personal.view.is_vouched)
+    assert dav.watcher.stop() == 0
+    if what == "comes":
+        server.homes["Calendar"]["new"] = "x"
+    elif what == "goes":
+        del server.homes["Calendar"]["team"]
+    if is_down:
+        server.released.clear()
+        server.start()
+    dav.watcher.start()
+    personal = dav.watch("alice", "personal", "Calendar")
+    folders.wait_vouched()
+    rounds(server)
+    assert folders.is_clean(mark) == (what == "nothing"), (folders.view, mark)
+
+
+def test_a_new_calendar_is_told_also_where_there_is_no_maildir(dav, server):
+    folders = dav.watch("bob", "*", "Hierarchy", vouched=False)
+    dav.watch("bob", "personal", "Calendar")
+    server.homes["Calendar"]["new"] = "x"
+    folders.wait("new")
+
+
+def test_a_reload_while_the_server_answers(make_rig, server, monkeypatch):
+    """Both in one turn of the loop: what the turn still has for the old
+    connection must find memory. Freed memory is filled with 0xa5 here."""
+    monkeypatch.setenv("MALLOC_PERTURB_", "90")
+    rig = make_rig(start=False)
+    rig.watcher.more.append(section(rig.where, server))
+    rig.start()
+    t = rig.watch("alice", "personal", "Calendar")
+    for _ in range(3):
+        server.released.clear()
+        server.hangs = True
+        wait_until(lambda: server.waiting, "a look is under way")
+        rig.watcher.freeze()
+        rig.watcher.reload()
+        server.hangs = False
+        server.released.set()
+        wait_until(lambda: not server.waiting, "the answer is sent")
+        rig.watcher.thaw()
+        t.wait_vouched()
+        rounds(server)
+    assert rig.watcher.process.is_running

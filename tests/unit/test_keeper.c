@@ -945,6 +945,31 @@ static void publishing_goes_through_the_watcher(void **state)
 
 #define BOX_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* More than a link can queue, all at once as after a restart of the watcher:
+ * it hears of each, and is not left and greeted again for ever. */
+static void any_number_of_topics_is_asked_for_over_one_link(void **state)
+{
+    box *b = *state;
+    const unsigned n = DP_LINK_QUEUE_MAX / 1000 * 2;
+    char folder[1001];
+    fw_bus_new(b->fw, false);
+    start(b);
+    memset(folder, 'x', sizeof(folder));
+    for (unsigned i = 0; i < n; i++) {
+        char digits[9];
+        snprintf(digits, sizeof(digits), "%08u", i);
+        memcpy(folder, digits, 8);
+        dp_keeper_want(b->k, DP_SPAN_LIT("alice"), DP_CLASS_EMAIL,
+                       dp_span_of(folder, 1000));
+    }
+    fw_up(b->fw);
+    WAIT_UNTIL(fw_saw(b, &b->fw->watches_n, n));
+    fw_lock(b->fw);
+    assert_int_equal(b->fw->hellos_n, 1);
+    fw_unlock(b->fw);
+    alive(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -992,6 +1017,7 @@ int main(void)
         BOX_TEST(what_is_claimed_when_the_keeper_ends_is_answered),
         BOX_TEST(a_directory_too_long_is_said_at_once),
         BOX_TEST(publishing_goes_through_the_watcher),
+        BOX_TEST(any_number_of_topics_is_asked_for_over_one_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
