@@ -29,10 +29,13 @@ static int new_session(SSL *ssl, SSL_SESSION *session)
     if (l->session && now_us - l->session_at_us < SESSION_KEPT_US) {
         return 0;
     }
-    SSL_SESSION_free(l->session);
-    l->session = session;
-    l->session_at_us = now_us;
-    return 1; /* the reference is ours now */
+    SSL_SESSION *copy = SSL_SESSION_dup(session);
+    if (copy) {
+        SSL_SESSION_free(l->session);
+        l->session = copy;
+        l->session_at_us = now_us;
+    }
+    return 0; /* the reference stays OpenSSL's */
 }
 
 static bool init_tls(dp_load_lines *l, char *why)
@@ -150,8 +153,12 @@ static bool begin_tls(dp_load_lines *l, dp_load_line *line)
         SSL_set1_host(line->ssl, host);
         SSL_set_tlsext_host_name(line->ssl, host);
     }
-    if (l->session) {
-        SSL_set_session(line->ssl, l->session);
+    /* a copy: OpenSSL lets nobody resume a session of which one connection
+     * ended badly */
+    SSL_SESSION *own = l->session ? SSL_SESSION_dup(l->session) : NULL;
+    if (own) {
+        SSL_set_session(line->ssl, own);
+        SSL_SESSION_free(own);
     }
     return true;
 }
