@@ -24,17 +24,17 @@ typedef struct world {
 
 static int make(void **state, bool is_longpoll)
 {
-    static char *words[] = {"x",       "--devices", "100",  "--per-user",
-                            "10",      "--steps",   "quit", "http://[::1]:81",
-                            "us er%d", NULL};
-    static char *longpoll[] = {
+    static const char *words[] = {
+        "x",    "--devices",       "100",     "--per-user", "10", "--steps",
+        "quit", "http://[::1]:81", "us er%d", NULL};
+    static const char *longpoll[] = {
         "x",          "--devices", "100",     "--steps",     "quit",
         "--longpoll", "/sub?c=%d", "/pub/%d", "http://host", NULL};
     world *w = calloc(1, sizeof(*w));
     dp_buf password = {0};
-    dp_args_result r = is_longpoll
-                           ? dp_load_args_parse(9, longpoll, 1000, &w->args)
-                           : dp_load_args_parse(9, words, 1000, &w->args);
+    dp_args_result r =
+        is_longpoll ? dp_load_args_parse(9, (char **)longpoll, 1000, &w->args)
+                    : dp_load_args_parse(9, (char **)words, 1000, &w->args);
     if (r != DP_ARGS_RUN) {
         return -1;
     }

@@ -115,3 +115,16 @@ uint32_t dp_load_count_settled(const dp_load_coordinator *c,
     }
     return n;
 }
+
+bool dp_load_wait_settled(dp_load_coordinator *c, uint64_t n)
+{
+    dp_time_us last_us, now_us = dp_clock_mono_us();
+    dp_time_us until_us = now_us + c->args->patience_s * DP_SECOND_US;
+    while (dp_load_count_settled(c, &last_us) < n && now_us < until_us) {
+        if (dp_load_wait(c, now_us + DP_LOAD_TICK_US, false).is_over) {
+            return true;
+        }
+        now_us = dp_clock_mono_us();
+    }
+    return false;
+}

@@ -51,6 +51,9 @@ bool dp_load_is_settled(const dp_load_coordinator *c, uint32_t device,
 uint32_t dp_load_count_settled(const dp_load_coordinator *c,
                                dp_time_us *out_last_us);
 
+/** Wait until so many have, at most for --patience. @return is it over? */
+bool dp_load_wait_settled(dp_load_coordinator *c, uint64_t n);
+
 /** The answer that it gets from now on is the one to be measured.
  *  @return false: it was answered just now, for another reason, and not
  * counted; the Sync that follows would cover the change, no answer be due */

@@ -50,7 +50,8 @@ static void transit(dp_load_worker *w, dp_talker *d, dp_talk_state to)
     }
     if (to == DP_TALK_WAITING) {
         d->tries = 0;
-        atomic_store_explicit(&w->shared->since_us[number], dp_clock_mono_us(),
+        d->since_us = d->since_us ? d->since_us : dp_clock_mono_us();
+        atomic_store_explicit(&w->shared->since_us[number], d->since_us,
                               memory_order_release);
         DP_LOAD_COUNT(w->slot->waiting, 1);
         notify(w, number, DP_LOAD_BYTE_WAITING);
@@ -246,8 +247,7 @@ static void take_time(dp_load_worker *w, uint32_t number, dp_time_us since_us,
 
 /* A wait has ended: was it for the sake of what the coordinator published? */
 static void count_answer(dp_load_worker *w, const dp_talker *d,
-                         dp_load_outcome outcome, dp_time_us since_us,
-                         dp_time_us now_us)
+                         dp_load_outcome outcome, dp_time_us now_us)
 {
     uint32_t number = dp_talk_number(w, d);
     DP_LOAD_COUNT(w->slot->answers, 1);
@@ -256,7 +256,7 @@ static void count_answer(dp_load_worker *w, const dp_talker *d,
     }
     else if (outcome == DP_LOAD_TOLD &&
              atomic_exchange(&w->shared->is_expected[number], 0)) {
-        take_time(w, number, since_us, now_us);
+        take_time(w, number, d->since_us, now_us);
     }
     else {
         DP_LOAD_COUNT(w->slot->needless, 1);
@@ -312,12 +312,13 @@ static dp_load_news end_wait(dp_load_worker *w, dp_talker *d,
                              const dp_load_answer *answer)
 {
     dp_time_us now_us = dp_clock_mono_us();
-    dp_time_us since_us = atomic_load_explicit(
-        &w->shared->since_us[dp_talk_number(w, d)], memory_order_relaxed);
     transit(w, d, DP_TALK_ANSWERED);
     dp_load_news news = take_in(w, d, answer);
     if (news.outcome != DP_LOAD_FAILED && news.outcome != DP_LOAD_NEXT) {
-        count_answer(w, d, news.outcome, since_us, now_us);
+        count_answer(w, d, news.outcome, now_us);
+    }
+    if (news.outcome != DP_LOAD_EXPIRED) {
+        d->since_us = 0;
     }
     return news;
 }

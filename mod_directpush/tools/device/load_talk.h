@@ -33,8 +33,10 @@ typedef struct dp_talker {
     dp_load_pieces *pieces;
     dp_timer timer; /* of the state it is in */
     struct dp_talker *next_ready;
-    uint32_t asked_ms; /* when the request was written; wraps */
-    uint32_t events;   /* what epoll looks for */
+    dp_time_us since_us; /* it has heard nothing new since: over all Pings whose
+                            heartbeat ended; 0: its next Ping begins it */
+    uint32_t asked_ms;   /* when the request was written; wraps */
+    uint32_t events;     /* what epoll looks for */
     uint8_t state;
     uint8_t tries;  /* failures in a row */
     bool has_begun; /* its first connection was begun */

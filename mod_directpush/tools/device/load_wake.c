@@ -137,6 +137,10 @@ dp_load_end dp_load_run_wake(dp_load_coordinator *c, const dp_load_step *step)
         return DP_LOAD_OVER;
     }
     say_woken(c, woken, missing, &before, dp_clock_mono_us() - began_us);
+    /* the others of the last user still sync */
+    if (how != NOBODY && dp_load_wait_settled(c, before.waiting)) {
+        return DP_LOAD_OVER;
+    }
     if (how == NOBODY) {
         dp_load_complain("waited %u s for a device that waits",
                          c->args->patience_s);
