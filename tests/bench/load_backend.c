@@ -43,8 +43,8 @@
 static const struct {
     const char *id, *name, *type;
 } FOLDERS[] = {
-    {"U7a6f1", "Inbox", "2"},   {"U2c904", "Drafts", "3"},
-    {"U91be7", "Trash", "4"},   {"U0d3c5", "Sent", "5"},
+    {"U7a6f1", "Inbox", "2"},    {"U2c904", "Drafts", "3"},
+    {"U91be7", "Trash", "4"},    {"U0d3c5", "Sent", "5"},
     {"U5e8a2", "Calendar", "8"}, {"Ub1f46", "Contacts", "9"},
     {"U38d0c", "Tasks", "7"},
 };
@@ -165,7 +165,8 @@ static size_t answer(const request *r, char *out, size_t cap)
     if (r->is_options) {
         return head(out, cap, "200 OK",
                     "MS-ASProtocolVersions: 12.1,14.0,14.1\r\n"
-                    "MS-ASProtocolCommands: Sync,FolderSync,Ping\r\n", 0);
+                    "MS-ASProtocolCommands: Sync,FolderSync,Ping\r\n",
+                    0);
     }
     if (!r->has_credentials) {
         return head(out, cap, "401 Unauthorized",
@@ -293,8 +294,8 @@ static void look_for(int epoll_fd, int fd, void *who)
 static void welcome(int epoll_fd, int listener)
 {
     int fd, on = 1;
-    while ((fd = accept4(listener, NULL, NULL,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >=
+           0) {
         client *c = calloc(1, sizeof(*c));
         DP_ASSERT(c);
         c->fd = fd;
@@ -305,8 +306,8 @@ static void welcome(int epoll_fd, int listener)
 
 static int listen_at(uint16_t port, uint16_t *out_port)
 {
-    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-                            0);
+    int on = 1,
+        fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     struct sockaddr_in at = {.sin_family = AF_INET,
                              .sin_port = htons(port),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

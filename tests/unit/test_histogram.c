@@ -60,8 +60,8 @@ static void quantiles_are_the_values_up_to_a_bucket(void **state)
     static const struct {
         double q;
         int64_t exact;
-    } want[] = {{0, 1}, {0.5, 50000}, {0.9, 90000}, {0.99, 99000},
-                {0.999, 99900}, {1, 100000}};
+    } want[] = {{0, 1},        {0.5, 50000},   {0.9, 90000},
+                {0.99, 99000}, {0.999, 99900}, {1, 100000}};
     for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
         int64_t got = dp_histogram_quantile(h, want[i].q);
         assert_true(got >= want[i].exact);

@@ -90,9 +90,9 @@ static void assert_any_cut(const char *text, unsigned status, const char *body)
         assert_int_equal(
             dp_load_answer_read(&pieces, dp_span_of(text, cut), &a, &n),
             DP_LOAD_MORE);
-        assert_int_equal(dp_load_answer_read(&pieces,
-                                             dp_span_str(text + cut), &a, &n),
-                         DP_LOAD_WHOLE);
+        assert_int_equal(
+            dp_load_answer_read(&pieces, dp_span_str(text + cut), &a, &n),
+            DP_LOAD_WHOLE);
         assert_int_equal(n, all - cut);
         assert_int_equal(a.status, status);
         assert_body(&a, body);
@@ -151,9 +151,8 @@ static void an_interim_answer_is_passed_over(void **state)
     size_t n;
     (void)state;
     assert_int_equal(
-        dp_load_answer_read(&pieces,
-                            DP_SPAN_LIT("HTTP/1.1 100 Continue\r\n\r\n" PING),
-                            &a, &n),
+        dp_load_answer_read(
+            &pieces, DP_SPAN_LIT("HTTP/1.1 100 Continue\r\n\r\n" PING), &a, &n),
         DP_LOAD_WHOLE);
     assert_int_equal(a.status, 200);
     assert_body(&a, "hello");
@@ -166,10 +165,10 @@ static void closing_ends_what_has_no_length(void **state)
     dp_load_answer a;
     size_t n;
     (void)state;
-    assert_int_equal(dp_load_answer_read(
-                         &pieces, DP_SPAN_LIT("HTTP/1.1 200 OK\r\n\r\nhel"),
-                         &a, &n),
-                     DP_LOAD_MORE);
+    assert_int_equal(
+        dp_load_answer_read(&pieces, DP_SPAN_LIT("HTTP/1.1 200 OK\r\n\r\nhel"),
+                            &a, &n),
+        DP_LOAD_MORE);
     assert_int_equal(dp_load_answer_read(&pieces, DP_SPAN_LIT("lo"), &a, &n),
                      DP_LOAD_MORE);
     assert_int_equal(dp_load_answer_close(pieces, &a), DP_LOAD_WHOLE);

@@ -131,10 +131,9 @@ static void steps_come_in_their_order(void **state)
 
 static void steps_that_make_no_sense_are_refused(void **state)
 {
-    static const char *const steps[] = {
-        "hold",   "hold=",  "hold=x",  "hold=0", "hold=11",
-        "wake",   "storm=1", "quit=1", "dance",  "idle",
-        "hold=5x"};
+    static const char *const steps[] = {"hold",    "hold=", "hold=x",  "hold=0",
+                                        "hold=11", "wake",  "storm=1", "quit=1",
+                                        "dance",   "idle",  "hold=5x"};
     (void)state;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         char text[256];

@@ -49,7 +49,7 @@ static dp_load_answer folder_sync(const char *status, const char *key,
     return ok(w.n);
 }
 
-static const char *const FOLDERS[] = {"1", "Drafts", "3", "2",  "Posteingang",
+static const char *const FOLDERS[] = {"1", "Drafts", "3",   "2",  "Posteingang",
                                       "2", "3",      "Foo", "12", NULL};
 static const char *const NO_FOLDERS[] = {NULL};
 
@@ -134,8 +134,7 @@ static void changes_lead_to_a_sync_and_the_next_ping(void **state)
     (void)state;
     set_up(&d);
     assert_takes(&d, ping(DP_PING_CHANGES, 0), DP_LOAD_TOLD, DP_LOAD_SYNC);
-    assert_takes(&d, sync_of("2", "1", "k3", true), DP_LOAD_NEXT,
-                 DP_LOAD_SYNC);
+    assert_takes(&d, sync_of("2", "1", "k3", true), DP_LOAD_NEXT, DP_LOAD_SYNC);
     assert_takes(&d, sync_of("2", "1", "k4", false), DP_LOAD_NEXT,
                  DP_LOAD_WAIT);
     assert_string_equal(d.key, "k4");
@@ -249,8 +248,7 @@ static void a_key_that_is_too_long_is_a_failure(void **state)
     d.next = DP_LOAD_SYNC;
     assert_fails(&d, sync_of("2", "1", key, false), DP_LOAD_FAIL_STATUS);
     key[DP_LOAD_KEY_MAX - 1] = '\0';
-    assert_takes(&d, sync_of("2", "1", key, false), DP_LOAD_NEXT,
-                 DP_LOAD_WAIT);
+    assert_takes(&d, sync_of("2", "1", key, false), DP_LOAD_NEXT, DP_LOAD_WAIT);
 }
 
 static void http_tells_refused_from_denied(void **state)
@@ -269,8 +267,7 @@ static void http_tells_refused_from_denied(void **state)
                      want[i].why);
     }
     dp_load_answer busy = {.status = 503, .retry_after_s = 42};
-    assert_int_equal(dp_load_device_take(&d, "Inbox", &busy).retry_after_s,
-                     42);
+    assert_int_equal(dp_load_device_take(&d, "Inbox", &busy).retry_after_s, 42);
 }
 
 static void longpolling_asks_for_what_follows_the_last_message(void **state)
@@ -279,10 +276,10 @@ static void longpolling_asks_for_what_follows_the_last_message(void **state)
     (void)state;
     dp_load_device_init(&d, 480, true);
     assert_int_equal(d.next, DP_LOAD_WAIT);
-    dp_load_answer message = {
-        .status = 200,
-        .etag = DP_SPAN_LIT("0"),
-        .last_modified = DP_SPAN_LIT("Fri, 01 Jan 2027 00:00:00 GMT")};
+    dp_load_answer message = {.status = 200,
+                              .etag = DP_SPAN_LIT("0"),
+                              .last_modified =
+                                  DP_SPAN_LIT("Fri, 01 Jan 2027 00:00:00 GMT")};
     dp_load_news n = dp_load_device_take_message(&d, &message);
     assert_int_equal(n.outcome, DP_LOAD_TOLD);
     assert_string_equal(d.key, "0");

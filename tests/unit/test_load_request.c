@@ -24,23 +24,24 @@ typedef struct world {
 
 static int make(void **state, bool is_longpoll)
 {
-    static char *words[] = {"x",       "--devices", "100",       "--per-user",
-                            "10",      "--steps",   "quit",      "http://[::1]:81",
-                            "us er%d", NULL};
-    static char *longpoll[] = {"x",         "--devices",      "100",
-                               "--steps",   "quit",           "--longpoll",
-                               "/sub?c=%d", "/pub/%d",        "http://host",
-                               NULL};
+    static const char *words[] = {
+        "x",    "--devices",       "100",     "--per-user", "10", "--steps",
+        "quit", "http://[::1]:81", "us er%d", NULL};
+    static const char *longpoll[] = {
+        "x",          "--devices", "100",     "--steps",     "quit",
+        "--longpoll", "/sub?c=%d", "/pub/%d", "http://host", NULL};
     world *w = calloc(1, sizeof(*w));
     dp_buf password = {0};
     dp_args_result r =
-        is_longpoll ? dp_load_args_parse(9, longpoll, 1000, &w->args)
-                    : dp_load_args_parse(9, words, 1000, &w->args);
+        is_longpoll ? dp_load_args_parse(9, (char **)longpoll, 1000, &w->args)
+                    : dp_load_args_parse(9, (char **)words, 1000, &w->args);
     if (r != DP_ARGS_RUN) {
         return -1;
     }
     dp_buf_set(&password, DP_SPAN_LIT("p:w"));
-    dp_load_requests_init(&w->requests, &w->args, password);
+    if (!dp_load_requests_init(&w->requests, &w->args, password)) {
+        return -1;
+    }
     dp_load_device_init(&w->device, 900, is_longpoll);
     *state = w;
     return 0;
@@ -97,8 +98,7 @@ static void a_request_has_all_that_a_phone_says(void **state)
         strstr(text, "\r\nAuthorization: Basic dXMgZXI0OnA6dw==\r\n"));
     const char *query = strchr(text, '?') + 1;
     dp_eas_query q;
-    assert_true(dp_eas_query_parse(
-        dp_span_of(query, strcspn(query, " ")), &q));
+    assert_true(dp_eas_query_parse(dp_span_of(query, strcspn(query, " ")), &q));
     assert_int_equal(q.cmd, DP_CMD_PING);
     assert_string_equal(q.device_id, "load000043");
 }

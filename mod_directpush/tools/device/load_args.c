@@ -14,6 +14,9 @@
 #define HEARTBEAT_S 3540
 #define PATIENCE_S  120
 
+/* Longer names are none that a topic can have. */
+#define FOLDER_MAX 512
+
 /* A worker needs few more than its devices: epoll, its line to the
  * coordinator, standard streams. */
 #define DESCRIPTORS_BESIDE 64
@@ -268,7 +271,8 @@ static bool take_option(dp_load_args *a, int argc, char **argv, int option,
     switch (option) {
     case OPT_FOLDER:
         a->folder = value;
-        return true;
+        return strlen(value) <= FOLDER_MAX ||
+               wrong("--folder: longer than %d bytes", FOLDER_MAX);
     case OPT_PASSWORD_FILE:
         a->password_file = value;
         return true;
@@ -304,8 +308,7 @@ static bool take_option(dp_load_args *a, int argc, char **argv, int option,
 static bool is_loopback(const dp_target *t)
 {
     const char *host = dp_buf_str(&t->host);
-    return strcasecmp(host, "localhost") == 0 ||
-           strncmp(host, "127.", 4) == 0;
+    return strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0;
 }
 
 static uint32_t parts(uint32_t n, uint32_t of)
@@ -330,9 +333,8 @@ static bool settle(dp_load_args *a, uint32_t descriptors)
                      a->devices, a->processes, descriptors);
     }
     if (a->sources == UINT32_MAX) {
-        a->sources = is_loopback(&a->target)
-                         ? parts(a->devices, DEVICES_PER_SOURCE)
-                         : 0;
+        a->sources =
+            is_loopback(&a->target) ? parts(a->devices, DEVICES_PER_SOURCE) : 0;
     }
     if (a->sources && !is_loopback(&a->target)) {
         return wrong("--sources is for a server on this machine (127.0.0.1 or "

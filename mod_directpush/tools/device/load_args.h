@@ -12,9 +12,9 @@
 #define DP_LOAD_DEVICES_MAX 100000
 
 typedef enum dp_load_kind {
-    DP_LOAD_HOLD,   /* n: devices */
-    DP_LOAD_PAUSE,  /* name */
-    DP_LOAD_WAKE,   /* n: times */
+    DP_LOAD_HOLD,  /* n: devices */
+    DP_LOAD_PAUSE, /* name */
+    DP_LOAD_WAKE,  /* n: times */
     DP_LOAD_STORM,
     DP_LOAD_EXPIRE, /* n: seconds */
     DP_LOAD_IDLE,   /* n: seconds */
@@ -30,7 +30,7 @@ typedef struct dp_load_step {
 
 typedef struct dp_load_args {
     dp_target target;
-    dp_load_template user;  /* not with long-polling */
+    dp_load_template user; /* not with long-polling */
     const char *user_text;
     uint32_t devices;
     uint32_t processes; /* workers */

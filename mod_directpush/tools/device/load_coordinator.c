@@ -147,8 +147,8 @@ static void hear_worker(dp_load_coordinator *c, uint32_t index,
                         dp_load_seen *out)
 {
     char bytes[64];
-    ssize_t n = recv(c->processes[index].line_fd, bytes, sizeof(bytes),
-                     MSG_DONTWAIT);
+    ssize_t n =
+        recv(c->processes[index].line_fd, bytes, sizeof(bytes), MSG_DONTWAIT);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
         dp_load_complain("worker %u has ended unexpectedly", index);
         out->is_over = true;
@@ -170,8 +170,8 @@ dp_load_seen dp_load_wait(dp_load_coordinator *c, dp_time_us until_us,
     fds[1] = (struct pollfd){.fd = wants_input ? STDIN_FILENO : -1,
                              .events = POLLIN};
     for (uint32_t i = 0; i < n; i++) {
-        fds[2 + i] = (struct pollfd){.fd = c->processes[i].line_fd,
-                                     .events = POLLIN};
+        fds[2 + i] =
+            (struct pollfd){.fd = c->processes[i].line_fd, .events = POLLIN};
     }
     dp_time_us left_us = until_us - dp_clock_mono_us();
     int ms = left_us <= 0 ? 0
@@ -199,9 +199,8 @@ static bool open_publisher(dp_load_coordinator *c)
     if (!c->args->is_longpoll && !c->args->publish_socket) {
         return true;
     }
-    c->can_publish =
-        dp_load_publisher_open(&c->publisher, c->args, &c->requests,
-                               c->shared, c->stop_fd);
+    c->can_publish = dp_load_publisher_open(
+        &c->publisher, c->args, &c->requests, c->shared, c->stop_fd);
     if (!c->can_publish) {
         dp_load_complain("%s", c->publisher.why);
         dp_load_publisher_close(&c->publisher);
@@ -215,8 +214,7 @@ static int run_steps(dp_load_coordinator *c)
     for (size_t i = 0; i < c->args->steps_n; i++) {
         dp_load_end end = dp_load_step_run(c, &c->args->steps[i]);
         status = end == DP_LOAD_DONE ? status : 1;
-        if (end == DP_LOAD_OVER ||
-            c->args->steps[i].kind == DP_LOAD_QUIT) {
+        if (end == DP_LOAD_OVER || c->args->steps[i].kind == DP_LOAD_QUIT) {
             break;
         }
     }
@@ -284,9 +282,14 @@ int dp_load_main(int argc, char **argv)
     dp_buf password = {0};
     int status = 1;
     if (args.is_longpoll || read_password(&c, &password)) {
-        dp_load_requests_init(&c.requests, &args, password);
+        bool fits = dp_load_requests_init(&c.requests, &args, password);
         dp_load_report_init(&c.report, stdout, args.is_json);
-        status = run(&c);
+        if (fits) {
+            status = run(&c);
+        }
+        else {
+            dp_load_complain("URL, user and password are too long together");
+        }
         dp_load_requests_free(&c.requests);
     }
     dp_load_args_free(&args);

@@ -31,10 +31,10 @@ typedef struct dp_load_coordinator {
 
 /* What a wait saw; several may be true. */
 typedef struct dp_load_seen {
-    bool was_told;    /* the probe has been answered */
-    bool is_waiting;  /* … and waits again */
-    bool has_input;   /* standard input is readable */
-    bool is_over;     /* stopped, or a worker is gone: said so */
+    bool was_told;   /* the probe has been answered */
+    bool is_waiting; /* … and waits again */
+    bool has_input;  /* standard input is readable */
+    bool is_over;    /* stopped, or a worker is gone: said so */
 } dp_load_seen;
 
 /** Wait until something is seen, at most until `until_us`. */

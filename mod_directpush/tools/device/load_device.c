@@ -55,7 +55,7 @@ bool dp_load_device_wants(const char *wish, dp_span name, unsigned type)
     if (strcasecmp(wish, "Inbox") == 0) {
         return type == TYPE_INBOX;
     }
-    return name.n == strlen(wish) &&
+    return name.n && name.n == strlen(wish) &&
            strncasecmp((const char *)name.p, wish, name.n) == 0;
 }
 
@@ -91,10 +91,11 @@ typedef struct search {
 static void take_folder(void *ctx, const dp_folder_change *c)
 {
     search *s = ctx;
+    char *folder = s->device->folder;
     if (c->op != DP_FOLDER_DELETE && !c->is_odd &&
         dp_load_device_wants(s->wish, c->name, c->type) &&
-        !dp_span_is(c->id, dp_span_str(s->device->folder))) {
-        s->is_long |= !keep(s->device->folder, c->id.p, c->id.n);
+        !dp_span_is(c->id, dp_span_of(folder, strlen(folder)))) {
+        s->is_long |= !keep(folder, c->id.p, c->id.n);
         strcpy(s->device->key, "0");
     }
 }

@@ -29,10 +29,13 @@ static int new_session(SSL *ssl, SSL_SESSION *session)
     if (l->session && now_us - l->session_at_us < SESSION_KEPT_US) {
         return 0;
     }
-    SSL_SESSION_free(l->session);
-    l->session = session;
-    l->session_at_us = now_us;
-    return 1; /* the reference is ours now */
+    SSL_SESSION *copy = SSL_SESSION_dup(session);
+    if (copy) {
+        SSL_SESSION_free(l->session);
+        l->session = copy;
+        l->session_at_us = now_us;
+    }
+    return 0; /* the reference stays OpenSSL's */
 }
 
 static bool init_tls(dp_load_lines *l, char *why)
@@ -49,9 +52,8 @@ static bool init_tls(dp_load_lines *l, char *why)
         SSL_CTX_set_session_cache_mode(l->tls, SSL_SESS_CACHE_OFF);
     }
     else {
-        SSL_CTX_set_session_cache_mode(l->tls,
-                                       SSL_SESS_CACHE_CLIENT |
-                                           SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_set_session_cache_mode(l->tls, SSL_SESS_CACHE_CLIENT |
+                                                   SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(l->tls, new_session);
     }
     return true;
@@ -64,8 +66,8 @@ bool dp_load_lines_init(dp_load_lines *l, const dp_load_args *args, char *why)
                              .ai_family = args->sources ? AF_INET : AF_UNSPEC};
     struct addrinfo *list;
     *l = (dp_load_lines){.args = args};
-    int rc = getaddrinfo(dp_buf_str(&t->host), dp_buf_str(&t->port), &hints,
-                         &list);
+    int rc =
+        getaddrinfo(dp_buf_str(&t->host), dp_buf_str(&t->port), &hints, &list);
     if (rc) {
         snprintf(why, 256, "%s: %s", dp_buf_str(&t->host), gai_strerror(rc));
         return false;
@@ -110,9 +112,9 @@ dp_load_io dp_load_line_open(dp_load_lines *l, dp_load_line *line,
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     bool is_bound =
         !a->sources || bind_source(fd, number / a->processes % a->sources);
-    if (!is_bound || (connect(fd, (const struct sockaddr *)&l->address,
-                              l->address_n) != 0 &&
-                      errno != EINPROGRESS)) {
+    if (!is_bound ||
+        (connect(fd, (const struct sockaddr *)&l->address, l->address_n) != 0 &&
+         errno != EINPROGRESS)) {
         int err = errno;
         close(fd);
         errno = err;
@@ -150,8 +152,12 @@ static bool begin_tls(dp_load_lines *l, dp_load_line *line)
         SSL_set1_host(line->ssl, host);
         SSL_set_tlsext_host_name(line->ssl, host);
     }
-    if (l->session) {
-        SSL_set_session(line->ssl, l->session);
+    /* a copy: OpenSSL lets nobody resume a session of which one connection
+     * ended badly */
+    SSL_SESSION *own = l->session ? SSL_SESSION_dup(l->session) : NULL;
+    if (own) {
+        SSL_set_session(line->ssl, own);
+        SSL_SESSION_free(own);
     }
     return true;
 }

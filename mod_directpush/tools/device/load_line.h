@@ -16,7 +16,7 @@
 #include "tools/device/load_args.h"
 
 typedef struct dp_load_line {
-    int fd; /* -1: none */
+    int fd;            /* -1: none */
     bool is_connected; /* TCP */
     SSL *ssl;          /* NULL: none, or plain HTTP */
     dp_buf *unsent;    /* what the socket did not take, rarely; or NULL */
@@ -27,7 +27,7 @@ typedef struct dp_load_lines {
     const dp_load_args *args;
     struct sockaddr_storage address;
     socklen_t address_n;
-    SSL_CTX *tls;      /* or NULL */
+    SSL_CTX *tls;         /* or NULL */
     SSL_SESSION *session; /* of the last handshake, to resume; or NULL */
     dp_time_us session_at_us;
 } dp_load_lines;

@@ -127,8 +127,8 @@ static size_t line_for(const dp_load_publisher *p, uint32_t device, char *out)
     char user[DP_LOAD_REQUEST_MAX / 4];
     const char *folder =
         strcasecmp(p->args->folder, "Inbox") ? p->args->folder : "INBOX";
-    size_t n = dp_load_template_write(
-        &p->args->user, dp_load_topic_of(p->args, device), user);
+    size_t n = dp_load_template_write(&p->args->user,
+                                      dp_load_topic_of(p->args, device), user);
     dp_span fields[] = {DP_SPAN_LIT("publish"), dp_span_of(user, n),
                         DP_SPAN_LIT("Email"), dp_span_str(folder),
                         DP_SPAN_LIT("new")};
@@ -140,10 +140,10 @@ static dp_load_io say(dp_load_publisher *p, const uint32_t *devices, size_t n)
     static char buf[BUF_SIZE];
     size_t bytes = 0;
     for (size_t i = 0; i < n; i++) {
-        bytes += p->args->is_longpoll
-                     ? dp_load_request_publish(p->requests, devices[i],
-                                               buf + bytes)
-                     : line_for(p, devices[i], buf + bytes);
+        bytes +=
+            p->args->is_longpoll
+                ? dp_load_request_publish(p->requests, devices[i], buf + bytes)
+                : line_for(p, devices[i], buf + bytes);
     }
     dp_time_us now_us = dp_clock_mono_us();
     for (size_t i = 0; i < n; i++) {
@@ -190,8 +190,10 @@ static bool take_answers(dp_load_publisher *p, dp_span bytes, size_t *acked,
             break;
         }
         if (answer.status / 100 != 2) {
-            snprintf(p->why, sizeof(p->why), "%s: HTTP %u to what was "
-                     "published", where(p), answer.status);
+            snprintf(p->why, sizeof(p->why),
+                     "%s: HTTP %u to what was "
+                     "published",
+                     where(p), answer.status);
             return false;
         }
         ++*acked;

@@ -14,7 +14,7 @@ typedef struct dp_load_publisher {
     const dp_load_args *args;
     const dp_load_requests *requests;
     dp_load_shared *shared;
-    int stop_fd; /* readable: stop */
+    int stop_fd;         /* readable: stop */
     dp_load_lines lines; /* for POST */
     dp_load_line line;
     dp_load_pieces *pieces;

@@ -83,8 +83,7 @@ static void buckets(dp_load_report *r, const dp_histogram *h)
 {
     dp_json_open(&r->json, "histogram", '[');
     for (size_t i = 0; r->is_json && i < DP_HISTOGRAM_BUCKETS; i++) {
-        uint64_t n =
-            atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
+        uint64_t n = atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
         if (n) {
             dp_json_open(&r->json, NULL, '[');
             dp_json_int(&r->json, NULL, dp_histogram_low(i));

@@ -125,7 +125,7 @@ static void init_longpoll(dp_load_requests *r)
                   dp_buf_str(&r->args->target.authority));
 }
 
-void dp_load_requests_init(dp_load_requests *r, const dp_load_args *args,
+bool dp_load_requests_init(dp_load_requests *r, const dp_load_args *args,
                            dp_buf password)
 {
     *r = (dp_load_requests){.args = args, .password = password};
@@ -141,7 +141,7 @@ void dp_load_requests_init(dp_load_requests *r, const dp_load_args *args,
     size_t longest = r->tail.n + r->head[0].n + 2 * user + 2 * password.n +
                      dp_load_template_max(&args->subscribe) +
                      dp_load_template_max(&args->publish) + BODY_MAX + 1024;
-    DP_ASSERT(longest <= DP_LOAD_REQUEST_MAX);
+    return longest <= DP_LOAD_REQUEST_MAX;
 }
 
 void dp_load_requests_free(dp_load_requests *r)
@@ -160,8 +160,7 @@ void dp_load_requests_free(dp_load_requests *r)
 static char *put_credentials(const dp_load_requests *r, uint32_t user, char *at)
 {
     unsigned char plain[DP_LOAD_REQUEST_MAX / 2];
-    size_t n =
-        dp_load_template_write(&r->args->user, user, (char *)plain);
+    size_t n = dp_load_template_write(&r->args->user, user, (char *)plain);
     plain[n++] = ':';
     memcpy(plain + n, r->password.p, r->password.n);
     n += r->password.n;

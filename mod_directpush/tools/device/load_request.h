@@ -23,8 +23,9 @@ typedef struct dp_load_requests {
     dp_buf tail;           /* behind the device's id, up to the length */
 } dp_load_requests;
 
-/** @param password taken over; not used with long-polling */
-void dp_load_requests_init(dp_load_requests *r, const dp_load_args *args,
+/** @param password taken over; not used with long-polling
+ *  @return false: URL, user and password are too long for a request */
+bool dp_load_requests_init(dp_load_requests *r, const dp_load_args *args,
                            dp_buf password);
 void dp_load_requests_free(dp_load_requests *r);
 

@@ -43,11 +43,11 @@ typedef struct dp_load_shared {
     _Atomic bool must_quit;
     _Atomic uint32_t probe; /* tell the coordinator of this device's answer, and
                                when it waits again; DP_LOAD_NOBODY */
-    dp_load_slot *slots;            /* one per worker */
-    _Atomic int64_t *since_us;      /* by device: waits since then; 0 no */
-    _Atomic uint8_t *is_expected;   /* by device: set by the coordinator; who
-                                       takes it away has the answer */
-    _Atomic int64_t *published_us;  /* by topic: just before the write */
+    dp_load_slot *slots;    /* one per worker */
+    _Atomic int64_t *since_us;     /* by device: waits since then; 0 no */
+    _Atomic uint8_t *is_expected;  /* by device: set by the coordinator; who
+                                      takes it away has the answer */
+    _Atomic int64_t *published_us; /* by topic: just before the write */
     uint32_t workers_n, devices_n, topics_n;
     size_t bytes; /* of the mapping, which begins here */
 } dp_load_shared;
