@@ -135,7 +135,9 @@ def test_connections_that_the_server_closed_are_made_anew(load_site, load):
     wait_until(lambda: site.httpd.connections() <= 1, "keep-alive is over")
     run.go_on()
     again = run.step("hold")
-    assert (again["connections"], again["failures"]) == (DEVICES, {})
+    # a busy Apache may close further ones between two requests
+    assert again["connections"] == DEVICES + again["stale"]
+    assert again["failures"] == {}
     assert_figures(run.step("storm"), DEVICES)
     run.ends()
 
