@@ -80,9 +80,8 @@ typedef struct dp_box_dir {
 
 /* One directory on the way to the root. */
 typedef struct dp_box_step {
-    dp_notify_sub sub;
+    dp_notify_named next; /* of the component after it; the name is ours */
     dp_box *box;
-    char *next_name; /* of the component after it */
 } dp_box_step;
 
 struct dp_box {
