@@ -78,6 +78,12 @@ typedef struct dp_box_dir {
     bool is_listed;             /* by the listing under way */
 } dp_box_dir;
 
+/* A dp_maildir_path that takes no more room than it needs. */
+typedef struct dp_box_path {
+    char *path;
+    size_t base_n;
+} dp_box_path;
+
 /* One directory on the way to the root. */
 typedef struct dp_box_step {
     dp_notify_named next; /* of the component after it; the name is ours */
@@ -89,9 +95,9 @@ struct dp_box {
     dp_maildir *source;
     dp_map_node by_user;
     char *user;
-    dp_maildir_path path;
+    dp_box_path path;
     dp_box_state state;
-    char why[256]; /* REFUSED, or polled: the reason */
+    char *why; /* REFUSED: the reason; else NULL or an old one */
     bool is_polled;
     uint64_t identity; /* of the root; 0: not there */
     dp_box_step *steps;
