@@ -70,6 +70,7 @@ struct dp_want {
     dp_link_node gone;  /* in a list: ends with this turn */
     /* left by an earlier process of this boot, until the first vouch */
     bool is_restored;
+    bool is_stored; /* and its record still says what is so */
     dp_cursor old_cursor;
     uint64_t old_watched_from;
     dp_time_us renewed_us;

@@ -194,7 +194,7 @@ static void restore_one(void *ctx, const dp_state_record *r)
     dp_want *want = dp_wants_restore(w->wants, r->user, r->class, r->folder);
     dp_want_renew(w->wants, want, r->renewed_us);
     if (view.changed >= r->changed && view.watched_from != DP_BUS_UNWATCHED) {
-        want->is_restored = true;
+        want->is_restored = want->is_stored = true;
         want->old_cursor = r->cursor;
         want->old_watched_from = view.watched_from;
     }
