@@ -256,7 +256,7 @@ void dp_box_place(dp_box *box)
     dp_box_walk_end end = dp_box_walk(box, box->source->notify != NULL);
     if (end.root >= 0) {
         place_root(box, end.root);
-        close(end.root);
+        dp_maildir_give_root(box, end.root);
     }
     else if (end.err == ENOENT || end.err == ENOTDIR) {
         await(box, end.sub_err);

@@ -101,6 +101,9 @@ dp_box_walk_end dp_box_walk(dp_box *box, bool subscribes)
 
 int dp_box_open_root(const dp_box *box)
 {
+    if (box->source->asked == box) {
+        return fcntl(box->source->asked_root, F_DUPFD_CLOEXEC, 3);
+    }
     dp_box_walk_end end = dp_box_walk((dp_box *)(uintptr_t)box, false);
     errno = end.err;
     return end.root;

@@ -97,13 +97,20 @@ void dp_notify_free(dp_notify **pn)
 {
     dp_notify *n = *pn;
     if (n) {
-        close(n->fd);
+        if (n->fd >= 0) {
+            close(n->fd);
+        }
         dp_map_each(&n->nodes, free_node, n);
         dp_map_free(&n->nodes);
         dp_map_free(&n->names);
         free(n);
         *pn = NULL;
     }
+}
+
+void dp_notify_close(dp_notify *n)
+{
+    n->fd = -1;
 }
 
 int dp_notify_fd(const dp_notify *n)
@@ -235,7 +242,9 @@ static bool has_subs(const dp_notify_node *node)
 
 static void drop_node(dp_notify *n, dp_notify_node *node)
 {
-    inotify_rm_watch(n->fd, node->wd); /* EINVAL after IN_IGNORED */
+    if (n->fd >= 0) {
+        inotify_rm_watch(n->fd, node->wd); /* EINVAL after IN_IGNORED */
+    }
     dp_map_del(&n->nodes, &node->by_wd);
     free(node);
 }

@@ -52,6 +52,10 @@ typedef struct dp_notify_named {
 dp_notify *dp_notify_new(void (*overflow)(void *ctx), void *ctx);
 void dp_notify_free(dp_notify **n);
 
+/** Its descriptor was closed, and all watches with it: what is left is to drop
+ *  the subscriptions. */
+void dp_notify_close(dp_notify *n);
+
 /** To be polled for EPOLLIN. */
 int dp_notify_fd(const dp_notify *n);
 
