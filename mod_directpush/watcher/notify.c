@@ -1,6 +1,7 @@
 #include "watcher/notify.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -323,33 +324,45 @@ static void tell_raw(dp_notify *n, const struct inotify_event *raw)
     }
 }
 
+/* Room for some hundred events. */
+#define READ_BYTES 32768
+/* One of the longest name. */
+#define EVENT_MAX (sizeof(struct inotify_event) + NAME_MAX + 1)
+
+/* @return bytes read */
+static size_t read_some(dp_notify *n)
+{
+    char buf[READ_BYTES]
+        __attribute__((aligned(__alignof__(struct inotify_event))));
+    ssize_t got;
+    while ((got = read(n->fd, buf, sizeof(buf))) < 0) {
+        DP_ASSERT(errno == EAGAIN || errno == EINTR);
+        if (errno == EAGAIN) {
+            return 0;
+        }
+    }
+    for (const char *at = buf; at < buf + got;) {
+        const struct inotify_event *raw = (const void *)at;
+        tell_raw(n, raw);
+        at += sizeof(*raw) + raw->len;
+    }
+    return (size_t)got;
+}
+
 void dp_notify_drain(dp_notify *n)
 {
-    /* room for some hundred events; one of the longest name always fits */
-    char buf[32768] __attribute__((aligned(__alignof__(struct inotify_event))));
     int queued = 0;
     DP_ASSERT(!n->is_draining);
     n->is_draining = true;
+    /* had there been more, it would have come */
+    bool is_all = read_some(n) + EVENT_MAX <= READ_BYTES;
     /* first in, first out: after so many bytes come later events, which would
      * keep us here for ever under a flood */
-    if (ioctl(n->fd, FIONREAD, &queued) != 0) {
+    if (!is_all && ioctl(n->fd, FIONREAD, &queued) != 0) {
         queued = 0;
     }
-    for (ssize_t done = 0; done < queued;) {
-        ssize_t got = read(n->fd, buf, sizeof(buf));
-        done += got > 0 ? got : 0;
-        if (got <= 0) {
-            DP_ASSERT(got < 0 && (errno == EAGAIN || errno == EINTR));
-            if (errno == EINTR) {
-                continue;
-            }
-            break;
-        }
-        for (const char *at = buf; at < buf + got;) {
-            const struct inotify_event *raw = (const void *)at;
-            tell_raw(n, raw);
-            at += sizeof(*raw) + raw->len;
-        }
+    for (size_t got; queued > 0 && (got = read_some(n)) > 0;) {
+        queued -= (int)got;
     }
     n->is_draining = false;
 }
