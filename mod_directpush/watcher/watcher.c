@@ -418,6 +418,7 @@ static void make_parts(dp_watcher *w)
     w->wants = dp_wants_new(w->loop, w->bus, &limits);
     w->emit = dp_emit_new(w->loop, w->bus, w->wants, w->state);
     dp_wants_on_end(w->wants, want_ending, w);
+    dp_wants_on_view(w->wants, dp_watcher_view_of, w);
     dp_emit_set_hooks(w->emit, &(dp_emit_hooks){emit_line, emit_moved, w});
     add_sources(w);
     dp_loop_set_hooks(w->loop, &(dp_loop_hooks){loop_work, loop_after, w});
