@@ -245,6 +245,7 @@ static void store_within(dp_emit *e, dp_want *want, dp_time_us span_us)
 
 void dp_emit_touch(dp_emit *e, dp_want *want)
 {
+    want->is_stored = false;
     store_within(e, want, STORE_CHANGE_US);
 }
 
