@@ -32,4 +32,4 @@ def most_users():
     """How many Maildirs the kernel's limit has room for: three watches each,
     and some for what else runs here."""
     with open("/proc/sys/fs/inotify/max_user_watches") as f:
-        return (int(f.read()) - 2000) // 3
+        return (int(f.read()) - 10000) // 3
