@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static pid_t parent; /* of a child of load_fork() */
+
 void load_die(const char *format, ...)
 {
     int err = errno;
@@ -21,6 +23,9 @@ void load_die(const char *format, ...)
     vfprintf(stderr, format, args);
     va_end(args);
     fprintf(stderr, "%s%s\n", err ? ": " : "", err ? strerror(err) : "");
+    if (parent) {
+        kill(parent, SIGTERM); /* it waits for us, and so do the others */
+    }
     exit(1);
 }
 
@@ -36,7 +41,7 @@ void *load_shared(size_t bytes)
 
 pid_t load_fork(void)
 {
-    pid_t parent = getpid();
+    pid_t self = getpid();
     fflush(stdout);
     pid_t pid = fork();
     if (pid < 0) {
@@ -44,6 +49,7 @@ pid_t load_fork(void)
     }
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        parent = self;
         if (getppid() != parent) {
             _exit(1);
         }

@@ -14,7 +14,8 @@
 /* Everything here ends sooner, or is broken. */
 #define LOAD_PATIENCE_US (120 * DP_SECOND_US)
 
-/** Say why (with errno's text when it is not 0) and exit with status 1. */
+/** Say why (with errno's text when it is not 0) and exit with status 1; a child
+ *  of load_fork() ends its parent too, and so all. */
 __attribute__((noreturn, format(printf, 1, 2))) void load_die(const char *format,
                                                               ...);
 
