@@ -18,6 +18,8 @@ static dp_bus_writer *writer_of(const dp_bus_map *map)
     w->header = (dp_bus_header *)(uintptr_t)map->header;
     w->topics = (dp_bus_topic *)(uintptr_t)map->topics;
     w->journal = (dp_bus_record *)(uintptr_t)map->journal;
+    w->members = calloc(map->topic_cap, sizeof(*w->members));
+    DP_ASSERT(w->members);
     return w;
 }
 
@@ -154,6 +156,7 @@ void dp_bus_close(dp_bus_writer **pw, bool leaving)
         }
         dp_bus_detach(&w->map);
         w->magic = 0;
+        free(w->members);
         free(w);
     }
 }

@@ -1,5 +1,7 @@
 #include "bus/bus_writer.h"
 
+#include <string.h>
+
 #define NO_KEY ((dp_hash){{0, 0}})
 
 static bool is_key(dp_hash key)
@@ -55,10 +57,28 @@ typedef struct meaning {
     uint32_t flags;
 } meaning;
 
+static void count_member(dp_bus_writer *w, const dp_bus_topic *t, int by)
+{
+    uint32_t class_slot = DP_BUS_OWN(t->class_slot);
+    if (is_key(t->key) && class_slot < w->map.topic_cap
+        && !(DP_BUS_OWN(t->flags) & DP_BUS_TOPIC_ALIAS)) {
+        w->members[class_slot] += (uint32_t)by;
+    }
+}
+
+/* Of a topic, not of an alias. */
+static void set_class(dp_bus_writer *w, dp_bus_topic *t, uint32_t class_slot)
+{
+    count_member(w, t, -1);
+    DP_BUS_STORE(t->class_slot, class_slot);
+    count_member(w, t, 1);
+}
+
 /* The only place where a slot changes hands. */
-static uint32_t hand_over(dp_bus_topic *t, const meaning *m)
+static uint32_t hand_over(dp_bus_writer *w, dp_bus_topic *t, const meaning *m)
 {
     uint32_t gen = DP_BUS_OWN(t->gen);
+    count_member(w, t, -1);
     DP_BUS_STORE(t->gen, gen | 1); /* readers turn away: look_at_slot() */
     DP_BUS_STORE_PLAIN(t->key.w[0], m->key.w[0]);
     DP_BUS_STORE_PLAIN(t->key.w[1], m->key.w[1]);
@@ -69,6 +89,7 @@ static uint32_t hand_over(dp_bus_topic *t, const meaning *m)
     DP_BUS_STORE(t->class_slot, m->class_slot);
     DP_BUS_STORE(t->renewed_s, 0);
     DP_BUS_STORE(t->flags, m->flags);
+    count_member(w, t, 1);
     gen = (gen | 1) + 1;
     gen = gen ? gen : 2; /* 2^31 owners later; 0 means never used */
     DP_BUS_STORE(t->gen, gen);
@@ -102,9 +123,9 @@ void dp_bus_slot_clear(dp_bus_writer *w, uint32_t slot)
         && DP_BUS_OWN(t->watched_from) != DP_BUS_UNWATCHED) {
         count(&w->header->topics_watched, -1);
     }
-    hand_over(t, &(meaning){.key = NO_KEY,
-                            .class_slot = DP_BUS_NO_SLOT,
-                            .flags = DP_BUS_TOPIC_GONE});
+    hand_over(w, t, &(meaning){.key = NO_KEY,
+                               .class_slot = DP_BUS_NO_SLOT,
+                               .flags = DP_BUS_TOPIC_GONE});
     shorten_probes(w, slot);
 }
 
@@ -121,7 +142,7 @@ static dp_bus_ref settle(dp_bus_writer *w, const meaning *m)
     if (!found) {
         count(&w->header->topics_used, 1);
     }
-    return (dp_bus_ref){slot, hand_over(&w->topics[slot], m)};
+    return (dp_bus_ref){slot, hand_over(w, &w->topics[slot], m)};
 }
 
 dp_bus_ref dp_bus_topic_add(dp_bus_writer *w, dp_hash key, uint32_t class_slot,
@@ -131,7 +152,7 @@ dp_bus_ref dp_bus_topic_add(dp_bus_writer *w, dp_hash key, uint32_t class_slot,
     uint32_t slot = probe(w, key, &found);
     if (found && !(DP_BUS_OWN(w->topics[slot].flags) & DP_BUS_TOPIC_ALIAS)) {
         dp_bus_topic *t = &w->topics[slot];
-        DP_BUS_STORE(t->class_slot, class_slot);
+        set_class(w, t, class_slot);
         DP_BUS_STORE(t->flags, flags);
         return (dp_bus_ref){slot, DP_BUS_OWN(t->gen)};
     }
@@ -145,7 +166,7 @@ void dp_bus_topic_set_class(dp_bus_writer *w, dp_bus_ref ref,
 {
     dp_bus_topic *t = dp_bus_topic_at(w, ref);
     if (t) {
-        DP_BUS_STORE(t->class_slot, class_slot);
+        set_class(w, t, class_slot);
     }
 }
 
@@ -183,14 +204,17 @@ void dp_bus_alias_drop(dp_bus_writer *w, dp_hash key)
 }
 
 /* Nobody may go on changing a class topic that is no more: the slot may soon
- * be somebody else's. Aliases hold the generation and need no such care. */
+ * be somebody else's. Aliases hold the generation and need no such care. Most
+ * have no members, or none any more: no looking through the table. */
 static void leave_class(dp_bus_writer *w, uint32_t class_slot)
 {
-    for (uint32_t slot = 0; slot < w->map.topic_cap; slot++) {
+    for (uint32_t slot = 0; w->members[class_slot] > 0; slot++) {
+        DP_ASSERT(slot < w->map.topic_cap);
         dp_bus_topic *t = &w->topics[slot];
         if (DP_BUS_OWN(t->class_slot) == class_slot
+            && is_key(t->key)
             && !(DP_BUS_OWN(t->flags) & DP_BUS_TOPIC_ALIAS)) {
-            DP_BUS_STORE(t->class_slot, DP_BUS_NO_SLOT);
+            set_class(w, t, DP_BUS_NO_SLOT);
         }
     }
 }
@@ -236,14 +260,22 @@ static void raise_to(uint64_t *to, uint64_t seq)
     }
 }
 
+static void count_members(dp_bus_writer *w)
+{
+    memset(w->members, 0, w->map.topic_cap * sizeof(*w->members));
+    for (uint32_t slot = 0; slot < w->map.topic_cap; slot++) {
+        count_member(w, &w->topics[slot], 1);
+    }
+}
+
 void dp_bus_topics_repair(dp_bus_writer *w)
 {
     uint32_t used = 0, watched = 0;
     for (uint32_t slot = 0; slot < w->map.topic_cap; slot++) {
         dp_bus_topic *t = &w->topics[slot];
         if (DP_BUS_OWN(t->gen) & 1) { /* it died while handing over */
-            hand_over(t, &(meaning){.class_slot = DP_BUS_NO_SLOT,
-                                    .flags = DP_BUS_TOPIC_GONE});
+            hand_over(w, t, &(meaning){.class_slot = DP_BUS_NO_SLOT,
+                                       .flags = DP_BUS_TOPIC_GONE});
         }
         if (!is_key(t->key)) {
             continue;
@@ -260,6 +292,7 @@ void dp_bus_topics_repair(dp_bus_writer *w)
         raise_to(&w->head, DP_BUS_OWN(t->changed));
         raise_to(&w->head, DP_BUS_OWN(t->watched_from));
     }
+    count_members(w);
     for (uint32_t i = 0; i < w->map.journal_cap; i++) {
         raise_to(&w->head, DP_BUS_OWN(w->journal[i].seq));
     }

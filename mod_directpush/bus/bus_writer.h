@@ -13,6 +13,7 @@ struct dp_bus_writer {
     dp_bus_header *header; /* the same memory as `map`, writable */
     dp_bus_topic *topics;
     dp_bus_record *journal;
+    uint32_t *members; /* per slot: topics that have it as their class */
     uint64_t head; /* the newest seq given out; header->head follows it */
 };
 

@@ -20,13 +20,24 @@ static bool say_ok(dp_peer *p)
     return dp_peer_say(p, &field, 1);
 }
 
+#define DECIMAL_MAX 20 /* digits of a 64-bit number */
+
+/* A tenth of what a publish takes went to snprintf(). */
+static dp_span decimal(char *buf, uint64_t value)
+{
+    char *end = buf + DECIMAL_MAX, *at = end;
+    do {
+        *--at = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    return dp_span_of(at, (size_t)(end - at));
+}
+
 static bool say_ok_numbers(dp_peer *p, size_t n, uint64_t a, uint64_t b)
 {
-    char first[24], second[24];
-    snprintf(first, sizeof(first), "%" PRIu64, a);
-    snprintf(second, sizeof(second), "%" PRIu64, b);
-    dp_span fields[] = {DP_SPAN_LIT("ok"), dp_span_str(first),
-                        dp_span_str(second)};
+    char first[DECIMAL_MAX], second[DECIMAL_MAX];
+    dp_span fields[] = {DP_SPAN_LIT("ok"), decimal(first, a),
+                        decimal(second, b)};
     return dp_peer_say(p, fields, 1 + n);
 }
 

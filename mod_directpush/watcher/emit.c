@@ -14,6 +14,14 @@
 /* A topic that is younger has to be asked for again. */
 #define STORE_VOUCH_US (DP_SECOND_US / 100)
 
+/* Cursors are sampled and stored so many at a time, so that events do not
+ * wait; the kernel's queue has room for 16,384. */
+#define STORE_BATCH 256
+
+/* While changes go on, storing has one in so many parts of the time: the more
+ * topics change, the older a cursor may be. */
+#define STORE_PARTS 8
+
 #define SOURCES_MAX 8
 
 struct dp_emit {
@@ -28,16 +36,14 @@ struct dp_emit {
     dp_link_node gone;
     dp_loop_timer store;
     bool is_storing;
+    dp_time_us store_from_us; /* not before */
     uint64_t told_head; /* readers were woken for all up to it */
 };
 
 #define WANT_AT(node, member)                                                  \
     ((dp_want *)(void *)((char *)(node)-offsetof(dp_want, member)))
 
-static void store_due(void *ctx)
-{
-    dp_emit_store(ctx);
-}
+static void store_due(void *ctx);
 
 dp_emit *dp_emit_new(dp_loop *loop, dp_bus_writer *bus, dp_wants *wants,
                      dp_state *state)
@@ -148,6 +154,7 @@ static bool vouch_restored(dp_emit *e, dp_want *want)
 {
     dp_cursor_change change =
         dp_cursor_compare(&want->old_cursor, &want->cursor);
+    want->is_stored &= change == DP_CURSOR_SAME;
     if (change == DP_CURSOR_STRANGER) {
         return false;
     }
@@ -167,12 +174,15 @@ void dp_emit_vouch(dp_emit *e, dp_want *want)
                    && vouch_restored(e, want);
     if (!is_done) {
         uint64_t seq = dp_bus_vouch(e->bus, want->ref);
+        want->is_stored = false;
         e->counts.vouched++;
         say(e, seq, want, DP_EMIT_VOUCHED);
     }
     want->is_restored = false;
     want->is_vouched = true;
-    store_within(e, want, STORE_VOUCH_US);
+    if (!want->is_stored) {
+        store_within(e, want, STORE_VOUCH_US);
+    }
 }
 
 void dp_emit_lost(dp_emit *e, dp_want *want, const char *why)
@@ -189,6 +199,7 @@ void dp_emit_lost(dp_emit *e, dp_want *want, const char *why)
     dp_log(DP_LOG_DEBUG, "%s %s %s: no longer vouched for: %s",
            want->user->name, dp_class_name(want->class), want->folder, why);
     dp_state_del(e->state, want);
+    want->is_stored = false;
 }
 
 void dp_emit_suspend(dp_emit *e, dp_want *want, const char *why)
@@ -224,6 +235,7 @@ void dp_emit_gone(dp_emit *e, dp_want *want, const char *why)
 static void store_within(dp_emit *e, dp_want *want, dp_time_us span_us)
 {
     dp_time_us due_us = dp_clock_mono_us() + span_us;
+    due_us = due_us > e->store_from_us ? due_us : e->store_from_us;
     if (dp_list_is_empty(&want->dirty)) {
         dp_list_add(&e->dirty, &want->dirty);
     }
@@ -235,14 +247,14 @@ static void store_within(dp_emit *e, dp_want *want, dp_time_us span_us)
 
 void dp_emit_touch(dp_emit *e, dp_want *want)
 {
+    want->is_stored = false;
     store_within(e, want, STORE_CHANGE_US);
 }
 
 /* Change times first, then all events up to now, then the names: see
- * cursor.h. */
-static void sample_all(dp_link_node *batch)
+ * cursor.h. @return how many sources they are of */
+static size_t sample_all(dp_link_node *batch, struct dp_source **out_sources)
 {
-    struct dp_source *sources[SOURCES_MAX];
     size_t sources_n = 0;
     for (dp_link_node *n = batch->next; n != batch; n = n->next) {
         dp_want *want = WANT_AT(n, dirty);
@@ -251,41 +263,31 @@ static void sample_all(dp_link_node *batch)
             continue;
         }
         want->source->ops->sample(want->source, want);
-        while (i < sources_n && sources[i] != want->source) {
+        while (i < sources_n && out_sources[i] != want->source) {
             i++;
         }
         if (i == sources_n) {
             DP_ASSERT(sources_n < SOURCES_MAX);
-            sources[sources_n++] = want->source;
+            out_sources[sources_n++] = want->source;
         }
     }
-    for (size_t i = 0; i < sources_n; i++) {
-        sources[i]->ops->drain(sources[i]);
-    }
+    return sources_n;
 }
 
-static void take_list(dp_link_node *to, dp_link_node *from)
+static void take_some(dp_link_node *to, dp_link_node *from, size_t most)
 {
     dp_list_init(to);
-    while (!dp_list_is_empty(from)) {
+    while (most-- > 0 && !dp_list_is_empty(from)) {
         dp_link_node *n = from->next;
         dp_list_del(n);
         dp_list_add(to, n);
     }
 }
 
-void dp_emit_store(dp_emit *e)
+static void put_all(dp_emit *e, dp_link_node *batch)
 {
-    dp_link_node batch;
-    if (e->is_storing) {
-        return;
-    }
-    e->is_storing = true;
-    take_list(&batch, &e->dirty);
-    sample_all(&batch);
-    dp_emit_flush(e);
-    while (!dp_list_is_empty(&batch)) {
-        dp_want *want = WANT_AT(batch.next, dirty);
+    while (!dp_list_is_empty(batch)) {
+        dp_want *want = WANT_AT(batch->next, dirty);
         dp_list_del(&want->dirty);
         if (want->source && want->is_vouched) {
             want->source->ops->fill(want->source, want);
@@ -293,6 +295,53 @@ void dp_emit_store(dp_emit *e)
                          dp_bus_look(dp_bus_writer_map(e->bus), want->ref)
                              .changed);
         }
+    }
+    dp_state_commit(e->state);
+}
+
+/* @return how long it took, without what was to be told anyway */
+static dp_time_us store_some(dp_emit *e, dp_link_node *from)
+{
+    dp_link_node batch;
+    struct dp_source *sources[SOURCES_MAX];
+    dp_time_us began_us = dp_clock_mono_us();
+    take_some(&batch, from, STORE_BATCH);
+    size_t sources_n = sample_all(&batch, sources);
+    dp_time_us sampled_us = dp_clock_mono_us();
+    for (size_t i = 0; i < sources_n; i++) {
+        sources[i]->ops->drain(sources[i]);
+    }
+    dp_emit_flush(e);
+    dp_time_us told_us = dp_clock_mono_us();
+    put_all(e, &batch);
+    return sampled_us - began_us + dp_clock_mono_us() - told_us;
+}
+
+static void store_due(void *ctx)
+{
+    dp_emit *e = ctx;
+    if (e->is_storing) {
+        return;
+    }
+    e->is_storing = true;
+    dp_time_us took_us = store_some(e, &e->dirty);
+    e->store_from_us = dp_clock_mono_us() + took_us * (STORE_PARTS - 1);
+    if (!dp_list_is_empty(&e->dirty)) {
+        dp_loop_at(e->loop, &e->store, e->store_from_us);
+    }
+    e->is_storing = false;
+}
+
+void dp_emit_store(dp_emit *e)
+{
+    dp_link_node all; /* what changes meanwhile is not waited for */
+    if (e->is_storing) {
+        return;
+    }
+    e->is_storing = true;
+    take_some(&all, &e->dirty, SIZE_MAX);
+    while (!dp_list_is_empty(&all)) {
+        store_some(e, &all);
     }
     dp_state_commit(e->state);
     e->is_storing = false;

@@ -78,11 +78,16 @@ typedef struct dp_box_dir {
     bool is_listed;             /* by the listing under way */
 } dp_box_dir;
 
+/* A dp_maildir_path that takes no more room than it needs. */
+typedef struct dp_box_path {
+    char *path;
+    size_t base_n;
+} dp_box_path;
+
 /* One directory on the way to the root. */
 typedef struct dp_box_step {
-    dp_notify_sub sub;
+    dp_notify_named next; /* of the component after it; the name is ours */
     dp_box *box;
-    char *next_name; /* of the component after it */
 } dp_box_step;
 
 struct dp_box {
@@ -90,9 +95,9 @@ struct dp_box {
     dp_maildir *source;
     dp_map_node by_user;
     char *user;
-    dp_maildir_path path;
+    dp_box_path path;
     dp_box_state state;
-    char why[256]; /* REFUSED, or polled: the reason */
+    char *why; /* REFUSED: the reason; else NULL or an old one */
     bool is_polled;
     uint64_t identity; /* of the root; 0: not there */
     dp_box_step *steps;
@@ -125,6 +130,9 @@ struct dp_maildir {
     dp_link_node scans;
     dp_link_node settles;
     uint64_t scans_n, messages_scanned, polled_n;
+    bool is_asking;
+    dp_box *asked;  /* while asking: the box that was placed for it, or NULL */
+    int asked_root; /* that one's root */
     char answer[512]; /* the last `no` */
     dp_log_cause limit_trouble, unreadable_trouble, network_trouble;
     dp_log_cause absent_news, shared_trouble;
@@ -182,7 +190,8 @@ typedef struct dp_box_walk_end {
 /** Go down the path; with `subscribes`, be told of each directory on it. */
 dp_box_walk_end dp_box_walk(dp_box *box, bool subscribes);
 
-/** Open the root; -1 with errno. O_PATH. */
+/** Open the root; -1 with errno. O_PATH. While the box is being asked that was
+ *  placed for it, the root that was found then. */
 int dp_box_open_root(const dp_box *box);
 
 /** Steps for the box's path, not subscribed yet. */
@@ -248,8 +257,15 @@ void dp_folder_sample(dp_folder *f);
 
 /* --- maildir_scan.c */
 
-/** A slice of the scan. @return true when it is not finished */
-bool dp_folder_scan(dp_folder *f);
+/** A slice of the scan. @param root_fd  the box's root, or -1: is opened
+ *  @return true when it is not finished */
+bool dp_folder_scan(dp_folder *f, int root_fd);
+
+/** As much as a small folder needs, while the root is open. */
+void dp_folder_scan_begin(dp_folder *f, int root_fd);
+
+/** It is scanned: what happened meanwhile is told next. */
+void dp_folder_scanned(dp_folder *f);
 void dp_folder_scan_stop(dp_folder *f);
 
 /* --- maildir_shared.c */
@@ -277,6 +293,9 @@ void dp_maildir_report(const dp_source *source,
                        void *ctx);
 
 /* --- source_maildir.c */
+
+/** Take over the root of a box that was placed: it is kept while asking. */
+void dp_maildir_give_root(dp_box *box, int root);
 
 /** Subscribe; says the kernel's limits once. @return errno */
 int dp_maildir_subscribe(dp_maildir *s, dp_notify_sub *sub, int fd,

@@ -77,7 +77,9 @@ static void refuse(dp_box *box, const char *why)
     dp_maildir *s = box->source;
     box->state = DP_BOX_REFUSED;
     box->identity = 0;
-    snprintf(box->why, sizeof(box->why), "%s", why);
+    free(box->why);
+    box->why = strdup(why);
+    DP_ASSERT(box->why);
     if (dp_log_first(&s->unreadable_trouble)) {
         dp_log(DP_LOG_ERROR,
                "%s: %s: this Maildir, and others like it, are not watched; "
@@ -238,7 +240,7 @@ void dp_box_place(dp_box *box)
     dp_box_walk_end end = dp_box_walk(box, box->source->notify != NULL);
     if (end.root >= 0) {
         place_root(box, end.root);
-        close(end.root);
+        dp_maildir_give_root(box, end.root);
     }
     else if (end.err == ENOENT || end.err == ENOTDIR) {
         await(box, end.sub_err);
@@ -359,6 +361,14 @@ void dp_box_fill_hierarchy(const dp_box *box, dp_cursor *out)
 
 /* --- life */
 
+static void take_path(dp_box *box, const dp_maildir_path *path)
+{
+    free(box->path.path);
+    box->path = (dp_box_path){strdup(path->path), path->base_n};
+    DP_ASSERT(box->path.path);
+    dp_box_make_steps(box);
+}
+
 void dp_box_set_path(dp_box *box)
 {
     dp_maildir_path path;
@@ -366,8 +376,7 @@ void dp_box_set_path(dp_box *box)
      * there is no public one any more, that of before stands for it */
     if (!dp_maildir_place_of(box->source, box->user, &path)) {
         dp_box_drop_steps(box);
-        box->path = path;
-        dp_box_make_steps(box);
+        take_path(box, &path);
     }
 }
 
@@ -385,18 +394,18 @@ dp_box *dp_box_find(const dp_maildir *s, const char *user)
 
 dp_box *dp_box_get(dp_maildir *s, const char *user)
 {
+    dp_maildir_path path;
     dp_box *box = dp_box_find(s, user);
     if (box) {
         return box;
     }
-    box = calloc(1, sizeof(*box));
-    DP_ASSERT(box);
-    const char *why = dp_maildir_place_of(s, user, &box->path);
+    const char *why = dp_maildir_place_of(s, user, &path);
     if (why) {
         snprintf(s->answer, sizeof(s->answer), "%s", why);
-        free(box);
         return NULL;
     }
+    box = calloc(1, sizeof(*box));
+    DP_ASSERT(box);
     box->magic = DP_BOX_MAGIC;
     box->source = s;
     box->user = strdup(user);
@@ -405,7 +414,7 @@ dp_box *dp_box_get(dp_maildir *s, const char *user)
     box->root.told = dp_box_root_told;
     box->root.ctx = box;
     dp_list_init(&box->job);
-    dp_box_make_steps(box);
+    take_path(box, &path);
     dp_map_put(&s->boxes, &box->by_user, user_key(s, user));
     dp_box_place(box);
     return box;
@@ -434,6 +443,8 @@ void dp_box_free(dp_box *box)
     dp_map_del(&s->boxes, &box->by_user);
     dp_box_drop_steps(box);
     free(box->user);
+    free(box->path.path);
+    free(box->why);
     box->magic = 0;
     free(box);
 }

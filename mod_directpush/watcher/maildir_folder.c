@@ -420,6 +420,7 @@ void dp_folder_place(dp_folder *f, int root_fd)
     /* in front: who asks waits for this one, and it may be small */
     dp_list_add(f->box->source->scans.next, &f->job);
     f->box->source->scans_n++;
+    dp_folder_scan_begin(f, root_fd);
 }
 
 void dp_folder_place_again(dp_folder *f)

@@ -15,6 +15,10 @@
  * may be gone by then.) */
 #define SLICE_BYTES 32768
 
+/* new/ and cur/ of a folder whose entries come in one slice each, and the two
+ * calls that say that this was all. */
+#define SLICES_SMALL 4
+
 struct linux_dirent64 {
     uint64_t d_ino;
     int64_t d_off;
@@ -23,18 +27,20 @@ struct linux_dirent64 {
     char d_name[];
 };
 
-static int open_part(const dp_folder *f)
+static int open_part(const dp_folder *f, int root_fd)
 {
     char path[DP_MAILDIR_PATH_MAX];
     const char *part = f->scan_where == DP_IN_NEW ? "new" : "cur";
-    int root = dp_box_open_root(f->box);
+    int root = root_fd < 0 ? dp_box_open_root(f->box) : root_fd;
     if (root < 0) {
         return -1;
     }
     snprintf(path, sizeof(path), "%s%s%s", f->dir, *f->dir ? "/" : "", part);
     int fd = dp_maildir_open_beneath(root, path, O_RDONLY | O_DIRECTORY);
     int err = errno;
-    close(root);
+    if (root != root_fd) {
+        close(root);
+    }
     errno = err;
     return fd;
 }
@@ -71,12 +77,12 @@ static bool next_part(dp_folder *f)
     return false;
 }
 
-bool dp_folder_scan(dp_folder *f)
+bool dp_folder_scan(dp_folder *f, int root_fd)
 {
     char buf[SLICE_BYTES]
         __attribute__((aligned(__alignof__(struct linux_dirent64))));
     if (f->scan_fd < 0) {
-        f->scan_fd = open_part(f);
+        f->scan_fd = open_part(f, root_fd);
         if (f->scan_fd < 0) {
             if (errno == ENOENT) {
                 return next_part(f); /* its coming will be told */
@@ -95,4 +101,20 @@ bool dp_folder_scan(dp_folder *f)
         return false;
     }
     return next_part(f);
+}
+
+void dp_folder_scan_begin(dp_folder *f, int root_fd)
+{
+    bool is_unfinished = true;
+    for (int i = 0; i < SLICES_SMALL && is_unfinished; i++) {
+        is_unfinished = dp_folder_scan(f, root_fd);
+    }
+    if (is_unfinished) {
+        /* begun again in its turn, lest many be open: what was found counts
+         * once */
+        dp_folder_scan_stop(f);
+    }
+    else if (f->state == DP_FOLDER_SCANNING) {
+        dp_folder_scanned(f);
+    }
 }

@@ -23,7 +23,7 @@ static void box_told(dp_box *box, const dp_notify_event *e, dp_span expected)
 static void told_of_step(void *ctx, const dp_notify_event *e)
 {
     dp_box_step *step = ctx;
-    box_told(step->box, e, dp_span_str(step->next_name));
+    box_told(step->box, e, dp_span_str(step->next.name));
 }
 
 void dp_box_make_steps(dp_box *box)
@@ -37,10 +37,10 @@ void dp_box_make_steps(dp_box *box)
     for (size_t i = 0; i < box->steps_n; i++) {
         size_t n = strcspn(at, "/");
         box->steps[i].box = box;
-        box->steps[i].next_name = strndup(at, n);
-        DP_ASSERT(box->steps[i].next_name);
-        box->steps[i].sub.told = told_of_step;
-        box->steps[i].sub.ctx = &box->steps[i];
+        box->steps[i].next.name = strndup(at, n);
+        DP_ASSERT(box->steps[i].next.name);
+        box->steps[i].next.sub = (dp_notify_sub){
+            .told = told_of_step, .ctx = &box->steps[i], .is_named = true};
         at += n + (at[n] == '/');
     }
 }
@@ -48,7 +48,7 @@ void dp_box_make_steps(dp_box *box)
 void dp_box_drop_way(dp_box *box)
 {
     for (size_t i = 0; i < box->steps_n; i++) {
-        dp_maildir_unsubscribe(box->source, &box->steps[i].sub);
+        dp_maildir_unsubscribe(box->source, &box->steps[i].next.sub);
     }
     dp_maildir_unsubscribe(box->source, &box->root);
 }
@@ -61,7 +61,7 @@ static int open_next(const dp_box *box, int at, int base, size_t step,
     const int flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
     char rest[DP_MAILDIR_PATH_MAX];
     if (base < 0) {
-        return openat(at, box->steps[step].next_name, flags);
+        return openat(at, box->steps[step].next.name, flags);
     }
     size_t n = offset - box->path.base_n - 1;
     memcpy(rest, box->path.path + box->path.base_n + 1, n);
@@ -79,7 +79,7 @@ dp_box_walk_end dp_box_walk(dp_box *box, bool subscribes)
     for (size_t i = 0; at >= 0 && i < box->steps_n; i++) {
         if (subscribes) {
             end.sub_err = dp_maildir_subscribe(
-                box->source, &box->steps[i].sub, at, DP_NOTIFY_NAMES);
+                box->source, &box->steps[i].next.sub, at, DP_NOTIFY_NAMES);
             if (end.sub_err == ENOSPC || end.sub_err == ENOMEM) {
                 box->is_polled = true;
             }
@@ -87,7 +87,7 @@ dp_box_walk_end dp_box_walk(dp_box *box, bool subscribes)
         if (offset == box->path.base_n) {
             base = fcntl(at, F_DUPFD_CLOEXEC, 3);
         }
-        offset += 1 + strlen(box->steps[i].next_name);
+        offset += 1 + strlen(box->steps[i].next.name);
         int next = open_next(box, at, base, i, offset);
         end.err = next < 0 ? errno : 0;
         close(at);
@@ -102,6 +102,9 @@ dp_box_walk_end dp_box_walk(dp_box *box, bool subscribes)
 
 int dp_box_open_root(const dp_box *box)
 {
+    if (box->source->asked == box) {
+        return fcntl(box->source->asked_root, F_DUPFD_CLOEXEC, 3);
+    }
     dp_box_walk_end end = dp_box_walk((dp_box *)(uintptr_t)box, false);
     errno = end.err;
     return end.root;
@@ -111,7 +114,7 @@ void dp_box_drop_steps(dp_box *box)
 {
     dp_box_drop_way(box);
     for (size_t i = 0; i < box->steps_n; i++) {
-        free(box->steps[i].next_name);
+        free((char *)(uintptr_t)box->steps[i].next.name);
     }
     free(box->steps);
     box->steps = NULL;

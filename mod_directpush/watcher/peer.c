@@ -9,6 +9,8 @@
 
 bool dp_peer_read(dp_peer *p)
 {
+    memmove(p->in, p->in + p->in_at, p->in_n);
+    p->in_at = 0;
     while (p->in_n < sizeof(p->in)) {
         ssize_t n = recv(p->fd.fd, p->in + p->in_n, sizeof(p->in) - p->in_n,
                          MSG_DONTWAIT);
@@ -68,18 +70,19 @@ bool dp_peer_say(dp_peer *p, const dp_span *fields, size_t n)
 
 bool dp_peer_line(dp_peer *p, unsigned char **out, size_t *out_n)
 {
-    unsigned char *lf = p->in_n ? memchr(p->in, '\n', p->in_n) : NULL;
+    unsigned char *from = p->in + p->in_at;
+    unsigned char *lf = p->in_n ? memchr(from, '\n', p->in_n) : NULL;
     if (!lf) {
         return false;
     }
-    *out = p->in;
-    *out_n = (size_t)(lf - p->in);
+    *out = from;
+    *out_n = (size_t)(lf - from);
     return true;
 }
 
 void dp_peer_line_done(dp_peer *p, size_t n)
 {
     DP_ASSERT(n < p->in_n);
-    memmove(p->in, p->in + n + 1, p->in_n - n - 1);
+    p->in_at += n + 1;
     p->in_n -= n + 1;
 }

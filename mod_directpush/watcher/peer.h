@@ -29,7 +29,7 @@ typedef struct dp_peer {
     dp_peer_kind kind;
     uint32_t events; /* what epoll looks for */
     unsigned char in[DP_LINK_LINE_MAX];
-    size_t in_n;
+    size_t in_at, in_n; /* what is not done with: from where, how much */
     char *out;
     size_t out_n, out_cap;
 } dp_peer;

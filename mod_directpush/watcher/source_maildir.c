@@ -140,11 +140,16 @@ static void do_scan(dp_maildir *s)
 {
     dp_folder *f = DP_OWNER(s->scans.next, dp_folder, job);
     DP_MAGIC_CHECK(f, DP_FOLDER_MAGIC);
-    bool is_unfinished = dp_folder_scan(f);
+    bool is_unfinished = dp_folder_scan(f, -1);
     if (!is_unfinished && f->state == DP_FOLDER_SCANNING) {
-        dp_list_del(&f->job);
-        dp_list_add(&s->settles, &f->job);
+        dp_folder_scanned(f);
     }
+}
+
+void dp_folder_scanned(dp_folder *f)
+{
+    dp_list_del(&f->job);
+    dp_list_add(&f->box->source->settles, &f->job);
 }
 
 /* Everything that happened while those were scanned, then vouch for them. */
@@ -335,9 +340,28 @@ static void leave(dp_source *source, dp_want *want)
     dp_box_leave(box);
 }
 
-static const char *ask(dp_source *source, dp_want *want)
+static void forget_root(dp_maildir *s)
 {
-    dp_maildir *s = self(source);
+    if (s->asked) {
+        close(s->asked_root);
+        s->asked = NULL;
+    }
+}
+
+void dp_maildir_give_root(dp_box *box, int root)
+{
+    dp_maildir *s = box->source;
+    if (!s->is_asking) {
+        close(root);
+        return;
+    }
+    forget_root(s);
+    s->asked = box;
+    s->asked_root = root;
+}
+
+static const char *begin_to_watch(dp_maildir *s, dp_want *want)
+{
     bool is_folder = strcmp(want->folder, DP_TOPIC_WHOLE_CLASS) != 0;
     dp_box *box = dp_box_get(s, want->user->name);
     if (!box) {
@@ -356,16 +380,25 @@ static const char *ask(dp_source *source, dp_want *want)
     }
     if (why) {
         if (want->source) {
-            leave(source, want);
+            leave(&s->source, want);
             want->source = NULL;
         }
         dp_box_leave(box);
-        return why;
     }
-    if (!want->is_restored) { /* at start nobody waits for the answer */
+    return why;
+}
+
+static const char *ask(dp_source *source, dp_want *want)
+{
+    dp_maildir *s = self(source);
+    s->is_asking = true;
+    const char *why = begin_to_watch(s, want);
+    s->is_asking = false;
+    forget_root(s);
+    if (!why && !want->is_restored) { /* at start nobody waits for the answer */
         wait_for_scan(s, want);
     }
-    return NULL;
+    return why;
 }
 
 /* --- life */
@@ -430,12 +463,13 @@ static void close_source(dp_source **psource)
 {
     dp_maildir *s = self(*psource);
     *psource = NULL;
+    if (s->notify) { /* first: else each watch would be removed by itself */
+        dp_loop_close(s->loop, &s->notify_fd);
+        dp_notify_close(s->notify);
+    }
     dp_map_each(&s->boxes, close_box, s);
     dp_map_free(&s->boxes);
-    if (s->notify) {
-        s->notify_fd.fd = -1; /* closed with the instance */
-        dp_notify_free(&s->notify);
-    }
+    dp_notify_free(&s->notify);
     free(s->conf.path);
     free(s->conf.public);
     free(s->conf.shared_dict);

@@ -17,6 +17,9 @@ struct dp_wants {
     dp_wants_limits limits;
     dp_map by_key;
     dp_map users;
+    dp_map views;
+    dp_want_view_of *view_of;
+    void *view_ctx;
     dp_want **by_slot; /* topic_cap pointers, touched where used */
     dp_want_hook *ending;
     void *ctx;
@@ -74,6 +77,21 @@ void dp_wants_on_end(dp_wants *ws, dp_want_hook *ending, void *ctx)
 {
     ws->ending = ending;
     ws->ctx = ctx;
+}
+
+void dp_wants_on_view(dp_wants *ws, dp_want_view_of *view_of, void *ctx)
+{
+    ws->view_of = view_of;
+    ws->view_ctx = ctx;
+}
+
+void dp_wants_each_view(dp_wants *ws, dp_hash key, dp_want_hook *each,
+                        void *ctx)
+{
+    for (dp_map_node *n = dp_map_get(&ws->views, key), *next; n; n = next) {
+        next = dp_map_same(n);
+        each(ctx, OWNER(n, dp_want, by_view));
+    }
 }
 
 dp_want *dp_wants_find(const dp_wants *ws, const char *user, dp_class c,
@@ -164,6 +182,15 @@ static void take_name_from_others(dp_wants *ws, dp_hash key, dp_class c)
     }
 }
 
+static void link_view(dp_wants *ws, dp_want *want)
+{
+    dp_hash key;
+    want->is_view = ws->view_of && ws->view_of(ws->view_ctx, want, &key);
+    if (want->is_view) {
+        dp_map_put(&ws->views, &want->by_view, key);
+    }
+}
+
 static void link_class(dp_wants *ws, dp_want *want)
 {
     dp_want_user *user = want->user;
@@ -210,6 +237,7 @@ static dp_want *make(dp_wants *ws, dp_want_user *user, dp_class c,
     user->wants_n++;
     dp_map_put(&ws->by_key, &want->by_key, key);
     ws->by_slot[ref.slot] = want;
+    link_view(ws, want);
     link_class(ws, want);
     return want;
 }
@@ -374,12 +402,26 @@ static void release(dp_wants *ws, dp_want *want)
     dp_list_del(&want->gone);
     drop_aliases(ws, want);
     dp_map_del(&ws->by_key, &want->by_key);
+    if (want->is_view) {
+        dp_map_del(&ws->views, &want->by_view);
+    }
     ws->by_slot[want->ref.slot] = NULL;
     unlink_of_user(want);
     drop_user_if_idle(ws, user);
     free(want->folder);
     want->magic = 0;
     free(want);
+}
+
+/* The bus would have to look through all topics for them. */
+static void leave_members(dp_wants *ws, const dp_want *want)
+{
+    for (dp_want *w = is_whole_class(want->folder) ? want->user->first : NULL;
+         w; w = w->next) {
+        if (w->class == want->class && w != want) {
+            dp_bus_topic_set_class(ws->bus, w->ref, DP_BUS_NO_SLOT);
+        }
+    }
 }
 
 void dp_want_end(dp_wants *ws, dp_want **pwant)
@@ -390,6 +432,7 @@ void dp_want_end(dp_wants *ws, dp_want **pwant)
     if (ws->ending) {
         ws->ending(ws->ctx, want);
     }
+    leave_members(ws, want);
     dp_bus_topic_drop(ws->bus, want->ref);
     release(ws, want);
     dp_log_over(&ws->full);
@@ -442,6 +485,7 @@ void dp_wants_free(dp_wants **pws)
         dp_wants_each(ws, release_only, ws);
         dp_map_free(&ws->by_key);
         dp_map_free(&ws->users);
+        dp_map_free(&ws->views);
         free(ws->by_slot);
         free(ws);
         *pws = NULL;

@@ -53,6 +53,8 @@ struct dp_want {
     dp_map_node by_key; /* of (user, class, folder) */
     dp_want_user *user;
     dp_want *next, *prev; /* of the same user */
+    dp_map_node by_view;  /* of what it is a view of, if is_view */
+    bool is_view;
     dp_class class;
     char *folder;
     dp_bus_ref ref;
@@ -70,6 +72,7 @@ struct dp_want {
     dp_link_node gone;  /* in a list: ends with this turn */
     /* left by an earlier process of this boot, until the first vouch */
     bool is_restored;
+    bool is_stored; /* and its record still says what is so */
     dp_cursor old_cursor;
     uint64_t old_watched_from;
     dp_time_us renewed_us;
@@ -119,6 +122,15 @@ void dp_wants_set_limits(dp_wants *ws, const dp_wants_limits *limits);
 /** `ending` is called before a want goes: what is left of its changes is
  *  published, its source leaves, its cursor is forgotten. */
 void dp_wants_on_end(dp_wants *ws, dp_want_hook *ending, void *ctx);
+
+/** Whose collection a new want is a view of, as a key: see
+ *  dp_wants_each_view(). @return false: it is none */
+typedef bool dp_want_view_of(void *ctx, const dp_want *want, dp_hash *out_key);
+void dp_wants_on_view(dp_wants *ws, dp_want_view_of *view_of, void *ctx);
+
+/** Call `each` for all views with that key; it ends none. */
+void dp_wants_each_view(dp_wants *ws, dp_hash key, dp_want_hook *each,
+                        void *ctx);
 
 dp_want *dp_wants_find(const dp_wants *ws, const char *user, dp_class c,
                        const char *folder);

@@ -15,6 +15,12 @@
 #include "watcher/maildir.h"
 #include "watcher/ready.h"
 
+/* How long one turn may ask for what was asked for before. */
+#define ASK_TURN_US ((dp_time_us)2000)
+
+/* How long stopping may go on with that; systemd waits for 90 s. */
+#define STOP_US (20 * DP_SECOND_US)
+
 static bool fail(char *problem, size_t cap, const char *what, const char *why,
                  const char *remedy)
 {
@@ -195,7 +201,7 @@ static void restore_one(void *ctx, const dp_state_record *r)
     dp_want_renew(w->wants, want, r->renewed_us);
     want->old_cursor = r->cursor;
     if (view.changed >= r->changed && view.watched_from != DP_BUS_UNWATCHED) {
-        want->is_restored = true;
+        want->is_restored = want->is_stored = true;
         want->old_watched_from = view.watched_from;
     }
 }
@@ -257,26 +263,36 @@ static const char *ask(dp_source *source, dp_want *want)
     return source ? source->ops->ask(source, want) : NULL;
 }
 
-/* Watch again what is wanted. Ending a want ends no other: the list holds. */
-static void ask_all(dp_watcher *w)
+static void ask_again(dp_watcher *w, dp_want *want)
 {
-    want_list list = {calloc(dp_wants_n(w->wants) + 1, sizeof(dp_want *)), 0};
-    DP_ASSERT(list.wants);
-    dp_wants_each(w->wants, collect, &list);
-    for (size_t i = 0; i < list.n; i++) {
-        dp_want *want = list.wants[i];
-        dp_source *source = source_for(w, want->class);
-        const char *why = ask(source, want);
-        if (!source) { /* it may be published for, and is not vouched for */
-            dp_bus_unvouch(w->bus, want->ref);
-        }
-        if (why) {
-            dp_log(DP_LOG_DEBUG, "%s %s %s: %s", want->user->name,
-                   dp_class_name(want->class), want->folder, why);
-            dp_want_end(w->wants, &want);
+    dp_source *source = source_for(w, want->class);
+    const char *why = ask(source, want);
+    if (!source) { /* it may be published for, and is not vouched for */
+        dp_bus_unvouch(w->bus, want->ref);
+    }
+    if (why) {
+        dp_log(DP_LOG_DEBUG, "%s %s %s: %s", want->user->name,
+               dp_class_name(want->class), want->folder, why);
+        dp_want_end(w->wants, &want);
+    }
+}
+
+/* Watch again what is wanted: a slice, while children are served. Of what they
+ * ask for themselves nothing is left to do. @return true: there is more */
+static bool ask_some(dp_watcher *w)
+{
+    const uint32_t cap = dp_bus_writer_map(w->bus)->topic_cap;
+    dp_time_us end_us = dp_clock_mono_us() + ASK_TURN_US;
+    while (w->ask_slot < cap) {
+        dp_want *want = dp_wants_at_slot(w->wants, w->ask_slot++);
+        if (want && !want->source) {
+            ask_again(w, want);
+            if (dp_clock_mono_us() > end_us) {
+                break;
+            }
         }
     }
-    free(list.wants);
+    return w->ask_slot < cap;
 }
 
 static void restore(dp_watcher *w)
@@ -286,7 +302,7 @@ static void restore(dp_watcher *w)
     dp_state_each(w->state, restore_one, &all);
     dp_state_each(w->state, restore_aliases, &all);
     dp_bus_sweep(w->bus, is_claimed, w);
-    ask_all(w);
+    w->ask_slot = 0; /* from here ask_some() goes on */
     if (dp_wants_n(w->wants) > 0) {
         dp_log(DP_LOG_INFO, "carrying on with %zu topics",
                dp_wants_n(w->wants));
@@ -321,7 +337,7 @@ static void emit_moved(void *ctx)
 static bool loop_work(void *ctx)
 {
     dp_watcher *w = ctx;
-    bool has_more = false;
+    bool has_more = ask_some(w);
     for (size_t i = 0; i < w->sources_n; i++) {
         has_more |= w->sources[i]->ops->step(w->sources[i]);
     }
@@ -427,6 +443,7 @@ static void make_parts(dp_watcher *w)
     w->wants = dp_wants_new(w->loop, w->bus, &limits);
     w->emit = dp_emit_new(w->loop, w->bus, w->wants, w->state);
     dp_wants_on_end(w->wants, want_ending, w);
+    dp_wants_on_view(w->wants, dp_watcher_view_of, w);
     dp_emit_set_hooks(w->emit, &(dp_emit_hooks){emit_line, emit_moved, w});
     add_sources(w);
     dp_loop_set_hooks(w->loop, &(dp_loop_hooks){loop_work, loop_after, w});
@@ -558,10 +575,20 @@ static void touch(void *ctx, dp_want *want)
     }
 }
 
+/* Who is not vouched for yet, soon after a start, would sync for nothing after
+ * the next one. */
+static void finish_work(dp_watcher *w)
+{
+    dp_time_us end_us = dp_clock_mono_us() + STOP_US;
+    while (loop_work(w) && dp_clock_mono_us() < end_us) {
+    }
+}
+
 void dp_watcher_stop(dp_watcher *w)
 {
     if (w->control) {
         dp_control_close(&w->control);
+        finish_work(w);
     }
     if (w->emit) { /* every cursor as new as can be: a short absence is free */
         dp_wants_each(w->wants, touch, w);

@@ -25,6 +25,7 @@ typedef struct dp_watcher {
     dp_control *control;
     dp_source *sources[DP_SOURCES_MAX];
     size_t sources_n;
+    uint32_t ask_slot; /* what was left from before is asked for up to it */
     dp_loop_timer sign;
     dp_time_us started_us;
     dp_log_cause bus_is_gone;
@@ -61,6 +62,10 @@ typedef enum dp_verified {
     DP_VERIFY_COULD,   /* no phone has asked for it; it can be watched */
     DP_VERIFY_WATCHED
 } dp_verified;
+
+/** A dp_want_view_of: topics that were listed, of other people's collections;
+ *  ctx is the watcher. */
+bool dp_watcher_view_of(void *ctx, const dp_want *want, dp_hash *out_key);
 
 /** Is any folder of this user asked for? */
 bool dp_watcher_knows(const dp_watcher *w, dp_span user);

@@ -245,15 +245,29 @@ static void tell_view(void *ctx, dp_want *want)
     }
 }
 
-/* People change calendars and contacts now and then: looking through all
- * topics for each change is cheap enough. */
+static dp_hash view_key(const collection *c)
+{
+    return dp_topic_key(dp_bus_writer_map(c->w->bus)->header->hash_key,
+                        dp_span_str(c->owner), c->class, dp_span_str(c->name));
+}
+
+bool dp_watcher_view_of(void *ctx, const dp_want *want, dp_hash *out_key)
+{
+    collection c = {.w = ctx, .class = want->class};
+    if (!take_view(listed_name(want->folder), &c)) {
+        return false;
+    }
+    *out_key = view_key(&c);
+    return true;
+}
+
 static void tell_views(collection *of)
 {
     dp_source *source = source_for(of->w, of->class);
     if (source && source->ops->noticed) {
         source->ops->noticed(source, of->class, is_view, of);
     }
-    dp_wants_each(of->w->wants, tell_view, of);
+    dp_wants_each_view(of->w->wants, view_key(of), tell_view, of);
 }
 
 /* The want that a publish for this name is about, or NULL. */

@@ -65,6 +65,23 @@ def test_nothing_happened_and_nobody_hears_of_it(rig, how):
     topics[0].wait("new")
 
 
+def test_a_start_that_is_cut_short_costs_nobody_a_sync(rig):
+    """What was watched is asked for again bit by bit."""
+    topics = []
+    for i in range(150):
+        rig.maildir("u%d" % i)
+        topics.append(rig.watch("u%d" % i))
+    mark = topics[-1].mark()
+    rig.watcher.stop()
+    rig.watcher.spawn()
+    wait_until(lambda: os.path.exists(rig.watcher.socket), "control socket")
+    assert rig.watcher.stop() == 0
+    rig.watcher.start()
+    for topic in topics:
+        topic.wait_vouched()
+        assert topic.is_clean(mark), topic.view
+
+
 @HOW
 @pytest.mark.parametrize("what, kind", [
     ("deliver", "new"), ("flags", "other"), ("expunge", "new"),

@@ -158,6 +158,28 @@ static void a_dropped_class_is_changed_by_nobody(void **state)
     assert_int_equal(dp_bus_head(&f->map), seq);
 }
 
+static void a_class_is_left_by_members_old_and_new(void **state)
+{
+    bus_fixture *f = *state;
+    dp_bus_ref all = dp_bus_topic_add(f->w, bus_key(f, "*"), DP_BUS_NO_SLOT,
+                                      DP_BUS_TOPIC_CLASS);
+    dp_bus_ref old = dp_bus_topic_add(f->w, bus_key(f, "old"), all.slot, 0);
+    dp_bus_ref gone = dp_bus_topic_add(f->w, bus_key(f, "gone"), all.slot, 0);
+    dp_bus_topic_add(f->w, bus_key(f, "old"), all.slot, 0); /* once more */
+    /* a later writer has them from the table */
+    dp_bus_problem problem;
+    dp_bus_close(&f->w, false);
+    assert_int_equal(dp_bus_reopen(&f->w, f->path, &problem), APR_SUCCESS);
+    dp_bus_ref young = bus_topic(f, "young");
+    dp_bus_topic_set_class(f->w, young, all.slot);
+    dp_bus_topic_drop(f->w, gone);
+    dp_bus_topic_drop(f->w, all);
+    uint64_t head = dp_bus_head(&f->map);
+    dp_bus_publish(f->w, old, true, 1, NULL);
+    dp_bus_publish(f->w, young, true, 1, NULL);
+    assert_int_equal(dp_bus_head(&f->map), head + 2);
+}
+
 static void a_full_table_says_so_and_room_comes_back(void **state)
 {
     bus_fixture *f = *state;
@@ -207,6 +229,7 @@ int main(void)
         BUS_TEST(adding_a_topic_twice_gives_the_same_slot),
         BUS_TEST(an_alias_leads_to_its_topic_until_that_is_gone),
         BUS_TEST(a_dropped_class_is_changed_by_nobody),
+        BUS_TEST(a_class_is_left_by_members_old_and_new),
         BUS_TEST(a_full_table_says_so_and_room_comes_back),
         BUS_TEST(tells_are_journalled_and_a_forget_leaves_its_seq),
     };

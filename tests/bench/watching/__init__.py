@@ -1,0 +1,1 @@
+"""What tests/bench/watcher is made of."""
