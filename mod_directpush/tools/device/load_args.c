@@ -82,8 +82,8 @@ static const char HELP[] =
     "of the user in it, like user%d.\n"
     "\n"
     "      --steps LIST       in this order, separated by commas: hold=N,\n"
-    "                         wake=N, storm, expire=S, idle=S, pause[=NAME],\n"
-    "                         quit\n"
+    "                         wake=N, storm, heartbeat=S, expire=S, idle=S,\n"
+    "                         pause[=NAME], quit\n"
     "      --publish SOCKET   directpushd's control.sock, for wake and storm\n"
     "      --longpoll SUB PUB wait with GET SUB, publish with POST PUB; %d is\n"
     "                         the device's number\n"
@@ -146,6 +146,7 @@ static const struct {
     [DP_LOAD_WAKE] = {"wake", COUNT, 10000000},
     [DP_LOAD_STORM] = {"storm", NO_VALUE, 0},
     [DP_LOAD_EXPIRE] = {"expire", SECONDS, 86400},
+    [DP_LOAD_HEARTBEAT] = {"heartbeat", SECONDS, 86400},
     [DP_LOAD_IDLE] = {"idle", SECONDS, 86400},
     [DP_LOAD_QUIT] = {"quit", NO_VALUE, 0},
 };

@@ -17,6 +17,7 @@ typedef enum dp_load_kind {
     DP_LOAD_WAKE,  /* n: times */
     DP_LOAD_STORM,
     DP_LOAD_EXPIRE, /* n: seconds */
+    DP_LOAD_HEARTBEAT, /* n: seconds, of the Pings from now on */
     DP_LOAD_IDLE,   /* n: seconds */
     DP_LOAD_QUIT,
     DP_LOAD_KINDS_N
