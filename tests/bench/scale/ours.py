@@ -55,7 +55,9 @@ class Ours:
             keepalive_timeout=KEEPALIVE_S, log_level="warn",
             runtime_dir=self.watcher.runtime_dir,
             state_dir=os.path.join(self.where, "devices"),
-            main=["SSLProtocol TLSv1.3", "DirectPushProvoke 100000"])
+            # ServerTokens as Debian has it: the answer's bytes are counted
+            main=["SSLProtocol TLSv1.3", "ServerTokens OS",
+                  "DirectPushProvoke 100000"])
 
     def start(self):
         try:
