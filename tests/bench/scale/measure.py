@@ -13,7 +13,7 @@ from .wire import quiet_answer
 
 # So many phones are on their way to waiting at a time: fewer than there are
 # workers in Apache, which closes idle connections when all are busy.
-LOAD = ["--rate", "1000000", "--inflight", "64"]
+LOAD = ["--rate", "1000000", "--inflight", "32"]
 
 
 class Looks:

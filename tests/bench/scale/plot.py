@@ -22,11 +22,13 @@ def _part(sheet, f, title, scale, values, words, unit):
         for n in f.sizes:
             label = "%s, %s phones" % (NAMES[transport], "{:,}".format(n))
             sheet.row(label)
-            for side, kind in KINDS.items():
-                there = [v for v in values(side, transport, n)
-                         if v is not None]
+            both = {side: [v for v in values(side, transport, n)
+                           if v is not None] for side in KINDS}
+            for there in both.values():
                 if len(there) > 1:
                     sheet.span(scale.x(there[0]), scale.x(there[-1]))
+            for side, kind in KINDS.items():
+                there = both[side]
                 for i, value in enumerate(there):
                     sheet.point(kind, scale.x(value), is_hollow=i > 0)
                 if there:

@@ -120,8 +120,10 @@ def _storm_rows(f):
 
 def _other_rows(f):
     most = f.sizes[-1]
-    yield Row("expire and Ping again, %s phones: per second" % "{:,}".format(
-        f.about["expire_n"]), [f.expiring()], target=targets.EXPIRING)
+    enough = f.about["expire_n"] > targets.EXPIRING.values[0]
+    yield Row("expire and Ping again, %s phones of a second: per second"
+              % "{:,}".format(f.about["expire_n"]), [f.expiring()],
+              target=targets.EXPIRING if enough else None)
     yield Row("processor while %s wait, %% of a core" % "{:,}".format(most),
               [f.idle_percent("ours", most)], [f.idle_percent("nchan", most)],
               form="%.2f", target=targets.IDLE_PERCENT)
