@@ -165,6 +165,10 @@ static void longpolling_takes_two_paths_and_no_user(void **state)
     assert_int_equal(n, 9);
     assert_memory_equal(path, "/pub?id=7", n);
     dp_load_args_free(&a);
+    assert_right(MANY "--longpoll /s/%d /p/%d --per-user 5 http://127.0.0.1",
+                 &a);
+    assert_int_equal(a.per_user, 5);
+    dp_load_args_free(&a);
     assert_wrong(MANY "--longpoll /sub/%d /pub/x http://127.0.0.1");
     assert_wrong(MANY "--longpoll sub/%d /pub/%d http://127.0.0.1");
     assert_wrong(MANY "--longpoll /sub/%d /pub/%d http://127.0.0.1 user%d");
