@@ -15,6 +15,12 @@ def _got(what, *path):
     return what
 
 
+def _rate(sites):
+    """Median of the storms in which nobody was left out."""
+    return _median([s["per_second"] for one in sites
+                    for s in _got(one, "storms") or [] if not s["missing"]])
+
+
 class Figures:
     """What is None was not measured, or failed in every run.
     @param raw  as `phones --json` writes it"""
@@ -67,9 +73,12 @@ class Figures:
 
     def storm(self, side, transport, n):
         """Answers per second."""
-        return _median([s["per_second"]
-                        for one in self._each(side, transport, n) if one
-                        for s in one.get("storms", [])])
+        return _rate(self._each(side, transport, n))
+
+    def crowd(self, side, transport):
+        """Answers per second when one change is told to all."""
+        return _rate([_got(run, "crowd", transport, side)
+                      for run in self.raw["runs"]])
 
     def ramp(self, side, transport, n):
         """New phones per second."""

@@ -15,6 +15,10 @@ from .wire import quiet_answer
 # workers in Apache, which closes idle connections when all are busy.
 LOAD = ["--rate", "1000000", "--inflight", "32"]
 
+# nchan's workers tell each other of those who wait; a storm just after they came
+# would wait for that.
+REST = "idle=2"
+
 
 class Looks:
     """What is looked at while the load pauses."""
@@ -55,7 +59,7 @@ def _steps(plan, n):
     """Warm up; wait; wake some; storms, after each of which all wait again."""
     return (["hold=%d" % plan.warm, "pause=base", "hold=%d" % n,
              "pause=fresh", "wake=%d" % plan.wakes]
-            + ["storm", "hold=%d" % n] * plan.storms
+            + [REST, "storm", "hold=%d" % n] * plan.storms
             + ["pause=after", "quit"])
 
 
@@ -101,10 +105,11 @@ class Bench:
         self.plan, self.where = plan, where
         self.certificate, self.mail = certificate, mail
 
-    def site(self, side, n):
+    def site(self, side, n, *per_user):
         if side == "ours":
-            return Ours(self.where, self.certificate, self.mail, self.plan, n)
-        return Nchan(self.where, self.certificate, self.plan)
+            return Ours(self.where, self.certificate, self.mail, self.plan, n,
+                        *per_user)
+        return Nchan(self.where, self.certificate, self.plan, *per_user)
 
     def waiting(self, side, transport, n):
         """n phones wait. @return what was measured"""
@@ -123,6 +128,22 @@ class Bench:
             finally:
                 out.update(_sorted_out(load.results))
                 out.update(looks.out)
+        return _with_site(site, work)
+
+    def crowd(self, side, transport):
+        """One change is told to all. @return what the load says"""
+        n = self.plan.crowd_n
+        say("  %s, %s: %d phones of one user" % (side, transport, n))
+        site = self.site(side, n, n)
+
+        def work(out):
+            load = Load(site.where, n, ["hold=%d" % n, REST, "storm"]
+                        * self.plan.storms + ["quit"],
+                        LOAD + site.arguments(transport))
+            try:
+                load.run()
+            finally:
+                out.update(n=n, **_sorted_out(load.results))
         return _with_site(site, work)
 
     def expiring(self, ramp):
@@ -152,12 +173,15 @@ class Bench:
         return _with_site(site, lambda out: out.update(quiet_answer(site)))
 
     def run(self):
-        out = {"waiting": {}, "expiring": None}
+        out = {"waiting": {}, "crowd": {}}
         for transport in self.plan.transports:
             for n in self.plan.sizes:
                 for side in ("ours", "nchan"):
                     out["waiting"].setdefault(transport, {}).setdefault(
                         str(n), {})[side] = self.waiting(side, transport, n)
+        for transport in self.plan.transports:
+            out["crowd"][transport] = {side: self.crowd(side, transport)
+                                       for side in ("ours", "nchan")}
         ramp = out["waiting"]["plain"][str(self.plan.expire_n)]["ours"].get(
             "ramp")
         out["expiring"] = (self.expiring(ramp["per_second"]) if ramp
@@ -166,18 +190,22 @@ class Bench:
         return out
 
 
-def all_errors(raw):
-    """Of all runs, with where they happened."""
-    out = []
-    for i, run in enumerate(raw["runs"]):
-        where = "run %d, " % (i + 1)
-        for transport, sizes in run["waiting"].items():
-            for n, sides in sizes.items():
-                for side, one in sides.items():
-                    out += ["%s%s, %s, %s phones: %s" % (
-                        where, side, transport, n, e)
-                        for e in one.get("errors", [])]
-        for name in ("expiring", "answer"):
-            out += ["%s%s: %s" % (where, name, e)
-                    for e in run[name].get("errors", [])]
-    return out
+def _sites(run):
+    """(side, where it was, what was measured) of all sites of a run."""
+    for transport, sizes in run["waiting"].items():
+        for n, sides in sizes.items():
+            for side, one in sides.items():
+                yield side, "%s, %s phones" % (transport, n), one
+    for transport, sides in run["crowd"].items():
+        for side, one in sides.items():
+            yield side, "%s, phones of one user" % transport, one
+    for name in ("expiring", "answer"):
+        yield "ours", name, run[name]
+
+
+def all_errors(raw, side):
+    """Of one side in all runs, with where they happened."""
+    return ["run %d, %s, %s: %s" % (i + 1, side, where, error)
+            for i, run in enumerate(raw["runs"])
+            for whose, where, one in _sites(run) if whose == side
+            for error in one.get("errors", [])]

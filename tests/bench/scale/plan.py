@@ -91,5 +91,10 @@ class Plan:
             return self.sizes[0]
         return max([n for n in self.sizes if n <= 50000] or self.sizes[:1])
 
+    @property
+    def crowd_n(self):
+        """Phones of one user, whom one change concerns."""
+        return self.expire_n
+
     def is_idle_measured(self, transport, n):
         return transport == "plain" and n == self.largest

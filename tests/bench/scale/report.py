@@ -18,7 +18,7 @@ def about(plan):
             "runs": plan.runs, "quick": plan.quick, "warm": plan.warm,
             "children": plan.children, "storms": plan.storms,
             "wakes": plan.wakes, "idle_s": plan.idle_s,
-            "expire_n": plan.expire_n,
+            "expire_n": plan.expire_n, "crowd_n": plan.crowd_n,
             "per_user": {str(n): plan.per_user(n) for n in plan.sizes},
             "versions": {p: version(p) for p in (
                 "apache2-bin", "nginx", "libnginx-mod-nchan")}}
@@ -111,11 +111,16 @@ def _wake_rows(f):
 
 def _storm_rows(f):
     for transport, n, words in _each(f):
-        yield Row("storm, %s: answers per second" % words,
+        yield Row("storm, %s, a change for each: answers per second" % words,
                   [f.storm("ours", transport, n)],
                   [f.storm("nchan", transport, n)],
                   target=targets.STORM[transport]
                   if n == _judged_size(f) else None)
+    for transport in f.transports:
+        yield Row("... %s, %s, one change for all" % (
+            NAMES[transport], "{:,}".format(f.about["crowd_n"])),
+            [f.crowd("ours", transport)], [f.crowd("nchan", transport)],
+            target=targets.STORM[transport])
 
 
 def _other_rows(f):
@@ -166,7 +171,9 @@ def sentences(f, errors=()):
     out.append("KB per hold: PSS of all processes of the server, less what it "
                "had with the first %d phones, by the number of the others. "
                "Ramp: ours with FolderSync and two Syncs of each phone; nchan "
-               "has nothing of the kind." % a["warm"])
+               "has nothing of the kind. A change for each: published one by "
+               "one over one connection, to directpushd in its lines, to "
+               "nginx as pipelined POSTs, which are its bound." % a["warm"])
     crowded = ["%s of %s" % (k, "{:,}".format(int(n)))
                for n, k in a["per_user"].items() if k > 1]
     if crowded:
