@@ -45,6 +45,16 @@ compile_in ()
     make -C "$1" -j "$(jobs_n)" --no-print-directory
 }
 
+# as build/check has configured it, if it has
+compile_any ()
+{
+    if is_configured "$build" --enable-werror; then
+        compile_in "$build" --enable-werror
+    else
+        compile_in "$build"
+    fi
+}
+
 # make_value DIR TEXT: TEXT as the makefile there expands it
 make_value ()
 {

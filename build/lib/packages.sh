@@ -11,12 +11,14 @@ packages_build="gcc libc6-dev make autoconf automake libtool pkg-config
 # the servers that it stands in front of
 packages_stack="sogo sogo-activesync dovecot-imapd dovecot-lmtpd postgresql
     memcached"
+# what build/bench compares it with
+packages_bench="nginx libnginx-mod-nchan"
 # to test it, besides
 packages_check="apache2 curl python3-pytest python3-pytest-timeout
-    python3-pytest-xdist nginx haproxy nghttp2-client python3-h2
+    python3-pytest-xdist haproxy nghttp2-client python3-h2
     libapache2-mod-security2 libapache2-mod-evasive php-fpm php-cli
     libwbxml2-utils clang clang-tidy cppcheck shellcheck
-    pyflakes3 man-db xz-utils $packages_stack"
+    pyflakes3 man-db xz-utils $packages_bench $packages_stack"
 
 policy_file=/usr/sbin/policy-rc.d
 policy_mark='put there by mod_directpush/build while it installs packages'

@@ -128,6 +128,15 @@ def test_heartbeats_that_end_lead_to_the_next_ping(load_site, load):
     assert_figures(steps[2], DEVICES)  # also who is between two Pings
 
 
+def test_pings_are_shorter_from_a_step_on(load_site, load):
+    site = load_site()
+    run = load(site, "hold=60,heartbeat=1,expire=6", "--heartbeat", 4)
+    steps, _ = run.ends()
+    assert steps[1]["heartbeat"] == 1
+    ended = [e["us"] for e in site.httpd.access(cmd="Ping", outcome="heartbeat")]
+    assert any(us > 3e6 for us in ended) and any(us < 2e6 for us in ended)
+
+
 def test_connections_that_the_server_closed_are_made_anew(load_site, load):
     site = load_site(keepalive_timeout=1)
     run = load(site, "hold=60,storm,pause,hold=60,storm")

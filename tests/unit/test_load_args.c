@@ -109,7 +109,7 @@ static void steps_come_in_their_order(void **state)
     dp_load_args a;
     (void)state;
     assert_right("--devices 9 --publish s --steps "
-                 "hold=5,pause=PSS,wake=100,storm,expire=3,idle=2,pause,quit "
+                 "hold=5,pause=PSS,wake=100,storm,heartbeat=1,expire=3,idle=2,pause,quit "
                  "http://127.0.0.1 user%d",
                  &a);
     static const struct {
@@ -118,6 +118,7 @@ static void steps_come_in_their_order(void **state)
         const char *name;
     } want[] = {{DP_LOAD_HOLD, 5, ""},   {DP_LOAD_PAUSE, 0, "PSS"},
                 {DP_LOAD_WAKE, 100, ""}, {DP_LOAD_STORM, 0, ""},
+                {DP_LOAD_HEARTBEAT, 1, ""},
                 {DP_LOAD_EXPIRE, 3, ""}, {DP_LOAD_IDLE, 2, ""},
                 {DP_LOAD_PAUSE, 0, ""},  {DP_LOAD_QUIT, 0, ""}};
     assert_int_equal(a.steps_n, sizeof(want) / sizeof(want[0]));
@@ -163,6 +164,10 @@ static void longpolling_takes_two_paths_and_no_user(void **state)
     size_t n = dp_load_template_write(&a.publish, 7, path);
     assert_int_equal(n, 9);
     assert_memory_equal(path, "/pub?id=7", n);
+    dp_load_args_free(&a);
+    assert_right(MANY "--longpoll /s/%d /p/%d --per-user 5 http://127.0.0.1",
+                 &a);
+    assert_int_equal(a.per_user, 5);
     dp_load_args_free(&a);
     assert_wrong(MANY "--longpoll /sub/%d /pub/x http://127.0.0.1");
     assert_wrong(MANY "--longpoll sub/%d /pub/%d http://127.0.0.1");

@@ -178,7 +178,11 @@ static void another_heartbeat_is_taken_over(void **state)
     set_up(&d);
     assert_takes(&d, ping(DP_PING_HEARTBEAT, 900), DP_LOAD_NEXT, DP_LOAD_WAIT);
     assert_int_equal(d.heartbeat_s, 900);
+    dp_load_device_wish(&d, 480); /* still the first wish */
+    assert_int_equal(d.heartbeat_s, 900);
     assert_fails(&d, ping(DP_PING_HEARTBEAT, 900), DP_LOAD_FAIL_STATUS);
+    dp_load_device_wish(&d, 60);
+    assert_int_equal(d.heartbeat_s, 60);
 }
 
 static void who_is_forgotten_begins_anew_but_not_for_ever(void **state)

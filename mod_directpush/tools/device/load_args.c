@@ -82,12 +82,13 @@ static const char HELP[] =
     "of the user in it, like user%d.\n"
     "\n"
     "      --steps LIST       in this order, separated by commas: hold=N,\n"
-    "                         wake=N, storm, expire=S, idle=S, pause[=NAME],\n"
-    "                         quit\n"
+    "                         wake=N, storm, heartbeat=S, expire=S, idle=S,\n"
+    "                         pause[=NAME], quit\n"
     "      --publish SOCKET   directpushd's control.sock, for wake and storm\n"
     "      --longpoll SUB PUB wait with GET SUB, publish with POST PUB; %d is\n"
-    "                         the device's number\n"
-    "      --per-user K       devices of each user, default 10\n"
+    "                         the channel's number\n"
+    "      --per-user K       devices of each user, default 10; with\n"
+    "                         --longpoll of each channel, default 1\n"
     "      --processes P      default: as many as descriptors ask for, from 2\n"
     "      --sources K        connect from 127.0.0.1 to 127.0.0.K; 0: as the\n"
     "                         system likes; default: as many as ports ask for\n"
@@ -146,6 +147,7 @@ static const struct {
     [DP_LOAD_WAKE] = {"wake", COUNT, 10000000},
     [DP_LOAD_STORM] = {"storm", NO_VALUE, 0},
     [DP_LOAD_EXPIRE] = {"expire", SECONDS, 86400},
+    [DP_LOAD_HEARTBEAT] = {"heartbeat", SECONDS, 86400},
     [DP_LOAD_IDLE] = {"idle", SECONDS, 86400},
     [DP_LOAD_QUIT] = {"quit", NO_VALUE, 0},
 };
@@ -376,9 +378,11 @@ static bool take_operands(dp_load_args *a, int n, char **operands)
         return wrong("%s: %s", operands[0], why);
     }
     if (a->is_longpoll) {
-        a->per_user = 1; /* each device has a channel of its own */
+        /* each device has a channel of its own, unless told otherwise */
+        a->per_user = a->per_user ? a->per_user : 1;
         return true;
     }
+    a->per_user = a->per_user ? a->per_user : PER_USER;
     a->user_text = operands[1];
     if (strpbrk(a->user_text, ":\r\n")) {
         return wrong("USER has a colon in it");
@@ -402,8 +406,7 @@ bool dp_load_args_are_meant(int argc, char **argv)
 dp_args_result dp_load_args_parse(int argc, char **argv, uint32_t descriptors,
                                   dp_load_args *out)
 {
-    *out = (dp_load_args){.per_user = PER_USER,
-                          .sources = UINT32_MAX,
+    *out = (dp_load_args){.sources = UINT32_MAX,
                           .rate = RATE,
                           .inflight = INFLIGHT,
                           .heartbeat_s = HEARTBEAT_S,

@@ -17,6 +17,7 @@ typedef enum dp_load_kind {
     DP_LOAD_WAKE,  /* n: times */
     DP_LOAD_STORM,
     DP_LOAD_EXPIRE, /* n: seconds */
+    DP_LOAD_HEARTBEAT, /* n: seconds, of the Pings from now on */
     DP_LOAD_IDLE,   /* n: seconds */
     DP_LOAD_QUIT,
     DP_LOAD_KINDS_N
@@ -34,7 +35,7 @@ typedef struct dp_load_args {
     const char *user_text;
     uint32_t devices;
     uint32_t processes; /* workers */
-    uint32_t per_user;  /* devices of one user */
+    uint32_t per_user;  /* devices of one user, or of one channel */
     uint32_t sources;   /* addresses to connect from; 0: the system chooses */
     uint32_t rate;      /* new devices in a second */
     uint32_t inflight;  /* devices on their way to waiting at a time */

@@ -44,9 +44,18 @@ static void begin_anew(dp_load_device *d)
 void dp_load_device_init(dp_load_device *d, uint32_t heartbeat_s,
                          bool is_longpoll)
 {
-    *d = (dp_load_device){.heartbeat_s = heartbeat_s, .next = DP_LOAD_WAIT};
+    *d = (dp_load_device){.heartbeat_s = heartbeat_s,
+                          .wished_s = heartbeat_s,
+                          .next = DP_LOAD_WAIT};
     if (!is_longpoll) {
         begin_anew(d);
+    }
+}
+
+void dp_load_device_wish(dp_load_device *d, uint32_t heartbeat_s)
+{
+    if (d->wished_s != heartbeat_s) {
+        d->wished_s = d->heartbeat_s = heartbeat_s;
     }
 }
 

@@ -28,7 +28,8 @@ typedef enum dp_load_cmd {
 typedef struct dp_load_device {
     uint8_t next;     /* dp_load_cmd: what it sends next, or has sent */
     uint8_t restarts; /* in a row; see RESTARTS_MAX */
-    uint32_t heartbeat_s;
+    uint32_t heartbeat_s; /* of its next Ping; the server may have changed it */
+    uint32_t wished_s;    /* what was asked of it last */
     /* NUL-terminated; with long-polling Last-Modified and Etag of the last
      * message, empty at first */
     char hierarchy_key[DP_LOAD_KEY_MAX];
@@ -73,6 +74,10 @@ typedef struct dp_load_news {
 /** A phone from the shop. @param is_longpoll one that only waits */
 void dp_load_device_init(dp_load_device *d, uint32_t heartbeat_s,
                          bool is_longpoll);
+
+/** From now on Pings shall be so long, unless the server wants them otherwise;
+ *  the same wish again changes nothing. */
+void dp_load_device_wish(dp_load_device *d, uint32_t heartbeat_s);
 
 /** Is the wish for this folder, `name` of `type` (eas-protocol 5.2)? "Inbox"
  *  fits by type, since it has other names too. */

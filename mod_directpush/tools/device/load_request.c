@@ -195,7 +195,8 @@ static size_t longpoll(const dp_load_requests *r, uint32_t number,
                        const dp_load_device *d, char *out)
 {
     char *at = put_str(out, "GET ");
-    at += dp_load_template_write(&r->args->subscribe, number, at);
+    at += dp_load_template_write(&r->args->subscribe,
+                                 number / r->args->per_user, at);
     at = put_buf(at, &r->tail);
     if (*d->hierarchy_key) {
         at = put_str(at, "If-Modified-Since: ");
@@ -222,7 +223,8 @@ size_t dp_load_request_publish(const dp_load_requests *r, uint32_t number,
                                char *out)
 {
     char *at = put_str(out, "POST ");
-    at += dp_load_template_write(&r->args->publish, number, at);
+    at += dp_load_template_write(&r->args->publish,
+                                 number / r->args->per_user, at);
     at = put_buf(at, &r->tail);
     at -= 2; /* put_length() begins with a line's end */
     at = put_length(at, sizeof(MESSAGE) - 1);

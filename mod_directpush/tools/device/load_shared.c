@@ -31,6 +31,7 @@ dp_load_shared *dp_load_shared_map(const dp_load_args *args)
     s->topics_n = topics_n;
     s->bytes = bytes;
     atomic_store(&s->follows, true);
+    atomic_store(&s->heartbeat_s, args->heartbeat_s);
     atomic_store(&s->probe, DP_LOAD_NOBODY);
     return s;
 }

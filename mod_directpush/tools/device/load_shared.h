@@ -41,6 +41,7 @@ typedef struct dp_load_shared {
     _Atomic uint32_t wanted; /* devices below this number shall wait */
     _Atomic bool follows;    /* after an answer: go on as phones do */
     _Atomic bool must_quit;
+    _Atomic uint32_t heartbeat_s; /* of the Pings from now on */
     _Atomic uint32_t probe; /* tell the coordinator of this device's answer, and
                                when it waits again; DP_LOAD_NOBODY */
     dp_load_slot *slots;    /* one per worker */

@@ -91,6 +91,12 @@ dp_load_end dp_load_step_run(dp_load_coordinator *c, const dp_load_step *step)
         return dp_load_run_wake(c, step);
     case DP_LOAD_STORM:
         return dp_load_run_storm(c);
+    case DP_LOAD_HEARTBEAT:
+        atomic_store(&c->shared->heartbeat_s, step->n);
+        dp_load_report_begin(&c->report, dp_load_kind_name(step->kind), true);
+        dp_load_report_number(&c->report, "heartbeat", step->n);
+        dp_load_report_end(&c->report);
+        return DP_LOAD_DONE;
     case DP_LOAD_EXPIRE:
     case DP_LOAD_IDLE:
         return run_time(c, step);

@@ -158,6 +158,9 @@ static void ended(dp_load_worker *w, dp_talker *d);
 
 static void ask(dp_load_worker *w, dp_talker *d)
 {
+    dp_load_device_wish(&d->is,
+                        atomic_load_explicit(&w->shared->heartbeat_s,
+                                             memory_order_relaxed));
     size_t n = dp_load_request_write(w->a->requests, dp_talk_number(w, d),
                                      &d->is, w->out);
     switch (dp_load_line_write(&d->line, w->out, n)) {

@@ -4,9 +4,9 @@ raw numbers in seconds, bytes and MiB; None for what did not come in the time
 that it was given."""
 import collections
 import random
-import sys
 import time
 
+from common.progress import say
 from dp.wire import Pending, http_request
 
 from .crowd import Crowd
@@ -34,11 +34,6 @@ class Plan:
         self.spacing_s = 0.3                   # of mails to many phones
         self.cycles = 1 if quick else 3        # Pings that end unheard
         self.settle_s = 60 if quick else 240
-
-
-def say(text):
-    sys.stderr.write("%s %s\n" % (time.strftime("%H:%M:%S"), text))
-    sys.stderr.flush()
 
 
 # --- one more phone ---

@@ -2,8 +2,9 @@
 import math
 import os
 import statistics
-import subprocess
 import time
+
+from common.tables import columns, table, version
 
 from . import day
 from .rig import WORKERS
@@ -16,19 +17,12 @@ WAYS = {"module": "with the module",
         "scheduled": "no push: a Sync every five minutes"}
 
 
-def _version(package):
-    done = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package],
-                          text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL)
-    return done.stdout.partition("-")[0] or "?"
-
-
 def about(plan, ping_limit):
     """What is needed to understand the numbers."""
     return {"cpus": os.cpu_count(), "workers": WORKERS,
             "date": time.strftime("%Y-%m-%d"), "bound_s": plan.bound_s,
             "ping_limit_s": ping_limit,
-            "versions": {p: _version(p) for p in (
+            "versions": {p: version(p) for p in (
                 "apache2-bin", "sogo", "dovecot-core", "postgresql-common")}}
 
 
@@ -182,29 +176,15 @@ def sentences(figures):
     ]
 
 
-def _columns(rows):
-    rows = [[str(c) for c in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths))
-                     .rstrip()
-                     for row in rows)
-
-
 def text(figures):
     """For a terminal."""
-    return "\n\n".join([_columns(_waiting_table(figures)).replace("`", ""),
-                        _columns(_day_table(figures)),
+    return "\n\n".join([columns(_waiting_table(figures)).replace("`", ""),
+                        columns(_day_table(figures)),
                         "\n".join(sentences(figures))])
-
-
-def _markdown(rows):
-    rows = list(rows)
-    out = [rows[0], ["---"] * len(rows[0])] + rows[1:]
-    return "\n".join("| %s |" % " | ".join(row) for row in out)
 
 
 def markdown(figures):
     """For the README."""
-    return "\n\n".join([_markdown(_waiting_table(figures)),
-                        _markdown(_day_table(figures)),
+    return "\n\n".join([table(_waiting_table(figures)),
+                        table(_day_table(figures)),
                         "\n".join(sentences(figures))]).replace("|  |", "| |")

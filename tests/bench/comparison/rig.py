@@ -8,9 +8,11 @@ from dp.httpd import Certificate
 from dp.maildir import Maildir
 from dp.phone import Endpoint, Phone
 from dp.site import temp_dir
-from dp.stack.servers import PASSWORD, descendants
+from dp.stack.servers import PASSWORD
 from dp.stack.shared import Stack
 from dp.stack.site import StackSite
+
+from common.usage import Usage
 
 from .crowd import Handset
 
@@ -37,40 +39,6 @@ class Resuming:
     def wrap_bio(self, incoming, outgoing, server_hostname=None):
         return self.context.wrap_bio(incoming, outgoing, session=self.session,
                                      server_hostname=server_hostname)
-
-
-class Usage:
-    """Of process trees. @param pids  their roots"""
-
-    def __init__(self, pids):
-        self.pids = list(pids)
-
-    def all_pids(self):
-        return self.pids + [d for pid in self.pids for d in descendants(pid)]
-
-    def pss_mib(self):
-        """Memory; what several share is divided among them."""
-        total = 0
-        for pid in self.all_pids():
-            try:
-                with open("/proc/%d/smaps_rollup" % pid) as f:
-                    total += next(int(line.split()[1]) for line in f
-                                  if line.startswith("Pss:"))
-            except (FileNotFoundError, ProcessLookupError):
-                pass  # it has just ended
-        return total / 1024
-
-    def cpu_s(self):
-        """Seconds of processor so far, with those of ended children."""
-        ticks = 0
-        for pid in self.all_pids():
-            try:
-                with open("/proc/%d/stat" % pid) as f:
-                    fields = f.read().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            ticks += sum(int(n) for n in fields[11:15])
-        return ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Rig:

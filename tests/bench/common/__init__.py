@@ -1,0 +1,1 @@
+"""What the benchmarks share: tables, drawings, and what servers use."""
