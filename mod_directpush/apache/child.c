@@ -91,6 +91,8 @@ int dp_child_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
     }
     dp_conf *conf = dp_conf_of(s);
     main_server = s;
+    /* another configuration may load other modules */
+    atomic_store_explicit(&dp_all->told_whole, 0, memory_order_relaxed);
     dp_store_complain = log_store;
     apr_status_t rv = dp_store_prepare(conf->state_dir,
                                        ap_unixd_config.user_id,
