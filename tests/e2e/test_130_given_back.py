@@ -140,3 +140,28 @@ def test_passwords_are_not_kept(make_site):
         [line.split() for line in open(path) if "Cmd=Ping" in line]),
         "four Pings logged")
     assert {word for line in said[-4:] for word in line[1:]} == {"-"}
+
+
+@pytest.mark.parametrize("line", ["", KEEP], ids=["given back", "kept"])
+def test_a_large_head_is_logged_as_it_came(make_site, line):
+    """Texts of more than 64 KiB, a thousand fields, empty and repeated ones."""
+    site = make_site(start=False)
+    path = os.path.join(site.where, "head.log")
+    site.httpd_args["main"] = [
+        "LimitRequestFieldSize 70000", "LimitRequestFields 0",
+        'CustomLog "%s" "%%r|%%{X-Long}i|%%{X-Empty}i|%%{X-Twice}i|'
+        '%%{X-Byte}i|%%{X-999}i"' % path]
+    site.httpd_args["site"] = [line]
+    site.start()
+    if line:
+        site.httpd.allow(NOTICE)
+    phone = site.in_step()
+    ping = phone.start("Ping", phone.ping_body(["INBOX"], 2), [
+        ("X-Long", "x" * 69000), ("X-Empty", ""), ("X-Twice", "a"),
+        ("X-Byte", "\xe4"), ("x-twice", "b")]
+        + [("X-%d" % i, "v" * 100 + str(i)) for i in range(1000)])
+    assert ping.wait().status == 200
+    logged, = wait_until(lambda: [
+        said for said in open(path) if "|xxx" in said], "it is logged")
+    assert logged.rstrip().split("|")[1:] == [
+        "x" * 69000, "", "a, b", "\\xe4", "v" * 100 + "999"]
