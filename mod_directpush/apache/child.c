@@ -284,8 +284,8 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
                      "this child cannot hold Pings; the backend gets them");
         return;
     }
-    apr_pool_cleanup_register(pchild, child, child_exits,
-                              apr_pool_cleanup_null);
+    /* Before the pools within pchild go: the clerk may be at work in log_pool. */
+    apr_pool_pre_cleanup_register(pchild, child, child_exits);
 }
 
 /* Wait until no Ping is held any more, but not long. */

@@ -158,6 +158,7 @@ static request_rec *restore(finish_job *f)
     r->eos_sent = 1;
     ap_set_content_type(r, DP_REPLY_CONTENT_TYPE);
     ap_set_content_length(r, f->body_n);
+    apr_table_setn(r->headers_out, "Cache-Control", "private");
     apr_table_setn(r->notes, "directpush-outcome",
                    dp_verdict_outcome(&seat->hold->verdict));
     return r;

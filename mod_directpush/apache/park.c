@@ -4,6 +4,7 @@
 #include <http_connection.h>
 #include <http_core.h>
 #include <http_protocol.h>
+#include <http_request.h>
 #include <mpm_common.h>
 #include <util_filter.h>
 
@@ -80,6 +81,18 @@ static apr_status_t peek(dp_seat *seat)
     return APR_EAGAIN;
 }
 
+/* mod_reqtimeout's clock for reading the body goes on until a request's end has
+ * gone past it (in the response); without one, our next peek would find it run
+ * out and the connection be closed for it. This end is of no request. */
+static void stop_clocks(dp_seat *seat)
+{
+    conn_rec *c = seat->c;
+    APR_BRIGADE_INSERT_TAIL(seat->bb,
+                            ap_bucket_eor_create(c->bucket_alloc, NULL));
+    ap_pass_brigade(c->output_filters, seat->bb);
+    apr_brigade_cleanup(seat->bb);
+}
+
 void dp_park_request(dp_seat *seat, request_rec *r, dp_hold *hold)
 {
     seat->r = r;
@@ -95,6 +108,7 @@ static int park(dp_seat *seat)
     conn_rec *c = seat->c;
     apr_status_t rv = peek(seat);
     if (rv == APR_EAGAIN) {
+        stop_clocks(seat);
         dp_shadow_file(c);
         c->cs->state = CONN_STATE_ASYNC_WAITIO;
         c->cs->sense = CONN_SENSE_WANT_READ;

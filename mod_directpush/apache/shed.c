@@ -26,7 +26,8 @@ enum {
     TEXT_USER,
     TEXT_AUTH,
     TEXT_LOG_ID,
-    TEXT_IP, /* of the client, where it is not the connection's */
+    TEXT_IP,   /* of the client, where it is not the connection's */
+    TEXT_PORT, /* of the server, where the Host says it: %p */
     TEXTS_N
 };
 
@@ -47,7 +48,7 @@ struct dp_kept {
     apr_time_t request_time;
     int method_number;
     int proto_num;
-    apr_port_t port; /* of TEXT_IP */
+    apr_port_t client_port; /* of TEXT_IP */
     bool stays;
     uint16_t pairs_n[TABLES_N];
     piece text[TEXTS_N];
@@ -157,7 +158,8 @@ static void texts_of(request_rec *r, const char **text)
         [TEXT_PROTOCOL] = r->protocol,    [TEXT_HOST] = r->hostname,
         [TEXT_USER] = r->user,            [TEXT_AUTH] = r->ap_auth_type,
         [TEXT_LOG_ID] = r->log_id,
-        [TEXT_IP] = is_other ? r->useragent_ip : NULL};
+        [TEXT_IP] = is_other ? r->useragent_ip : NULL,
+        [TEXT_PORT] = r->parsed_uri.port_str};
     memcpy(text, list, sizeof(list));
 }
 
@@ -174,11 +176,12 @@ static void tables_of(request_rec *r, apr_table_t **table)
     table[TABLE_NOTES] = r->notes;
 }
 
-/* The log has no use for passwords, and they shall not lie here for an hour. */
+/* The log has no use for passwords, and they shall not lie here for an hour:
+ * Authorization, Proxy-Authorization, and HTTP_AUTHORIZATION, REDIRECT_… as
+ * set for CGI and FPM. */
 static bool is_secret(const char *key)
 {
-    return !strcasecmp(key, "Authorization")
-           || !strcasecmp(key, "Proxy-Authorization");
+    return ap_strcasestr(key, "Authorization") != NULL;
 }
 
 /* Pairs of the tables; with `to`, copied there. @return their bytes */
@@ -253,7 +256,7 @@ dp_kept *dp_shed_pack(request_rec *r, const char **out_why)
                    .request_time = r->request_time,
                    .method_number = r->method_number,
                    .proto_num = r->proto_num,
-                   .port = text[TEXT_IP] ? r->useragent_addr->port : 0,
+                   .client_port = text[TEXT_IP] ? r->useragent_addr->port : 0,
                    .stays = stays_open(r),
                    .texts_at = (uint32_t)pairs};
     pack_pairs(table, k->bytes, k->pairs_n);
@@ -317,8 +320,8 @@ static void restore_client(request_rec *r, const dp_kept *k)
     char *ip = text_of(r->pool, k, TEXT_IP);
     apr_sockaddr_t *addr = NULL;
     if (ip
-        && apr_sockaddr_info_get(&addr, ip, APR_UNSPEC, k->port, 0, r->pool)
-               == APR_SUCCESS) {
+        && apr_sockaddr_info_get(&addr, ip, APR_UNSPEC, k->client_port, 0,
+                                 r->pool) == APR_SUCCESS) {
         r->useragent_addr = addr;
     }
     if (ip) {
@@ -338,6 +341,10 @@ static void restore_texts(request_rec *r, const dp_kept *k)
     r->user = text_of(p, k, TEXT_USER);
     r->ap_auth_type = text_of(p, k, TEXT_AUTH);
     r->log_id = text_of(p, k, TEXT_LOG_ID);
+    r->parsed_uri.port_str = text_of(p, k, TEXT_PORT);
+    if (r->parsed_uri.port_str) {
+        r->parsed_uri.port = (apr_port_t)atoi(r->parsed_uri.port_str);
+    }
     r->parsed_uri.path = r->uri;
     r->parsed_uri.query = r->args;
 }

@@ -11,7 +11,8 @@ from dp.wire import Pending
 # all that has a fixed value in a sequence of requests that is always the same
 FORMAT = ("%h|%l|%u|%r|%>s|%b|%{User-Agent}i|%{Host}i|%{FLAG}e|"
           "%{directpush-outcome}n|%m|%U|%q|%H|%v|%V|%A|%a|%X|%k|"
-          "%{Content-Type}o|%{Content-Length}o|%{Content-Type}i")
+          "%{Content-Type}o|%{Content-Length}o|%{Content-Type}i|"
+          "%{Cache-Control}o|%p")
 KEEP = "Header set X-Kept whole"
 NOTICE = r"requests of held Pings are kept whole for the sake of"
 
@@ -39,9 +40,10 @@ def log_of(site, n):
     return [re.sub(r"DeviceId=\w+", "DeviceId=", line) for line in got[-n:]]
 
 
-def pings(site):
+def pings(site, tls=True):
     """Changes, heartbeat, the next request, gone. @return the responses"""
-    phone, ping = site.held_phone()
+    phone, ping = site.held_phone(tls=tls)
+    phone.endpoint.name += ":8443"  # of its next requests' Host
     out = []
     site.mails().deliver("one")
     out.append(ping.response())
@@ -72,7 +74,7 @@ def test_the_log_is_as_if_it_were_kept(make_site, tls):
         site = logged_site(make_site, *lines)
         if lines:
             site.httpd.allow(NOTICE)
-        responses = pings(site)
+        responses = pings(site, tls)
         assert [r.get("X-Kept") for r in responses] == \
             ["whole" if lines else None] * 3
         seen.append((log_of(site, 4), [len(r.body) for r in responses]))
@@ -127,11 +129,39 @@ def test_passwords_are_not_kept(make_site):
     """What is kept of a request is not its Authorization."""
     site = make_site(start=False)
     site.httpd_args["main"] = [
-        'CustomLog "%s/secret.log" "%%U%%q %%{Authorization}i"' % site.where]
+        # as is usual in front of FPM
+        'SetEnvIf Authorization "(.+)" HTTP_AUTHORIZATION=$1',
+        'CustomLog "%s/secret.log" "%%U%%q %%{Authorization}i '
+        '%%{HTTP_AUTHORIZATION}e"' % site.where]
     site.start()
     pings(site)
     path = os.path.join(site.where, "secret.log")
     said = wait_until(lambda: (lambda got: len(got) >= 4 and got)(
         [line.split() for line in open(path) if "Cmd=Ping" in line]),
         "four Pings logged")
-    assert {line[-1] for line in said[-4:]} == {"-"}
+    assert {word for line in said[-4:] for word in line[1:]} == {"-"}
+
+
+@pytest.mark.parametrize("line", ["", KEEP], ids=["given back", "kept"])
+def test_a_large_head_is_logged_as_it_came(make_site, line):
+    """Texts of more than 64 KiB, a thousand fields, empty and repeated ones."""
+    site = make_site(start=False)
+    path = os.path.join(site.where, "head.log")
+    site.httpd_args["main"] = [
+        "LimitRequestFieldSize 70000", "LimitRequestFields 0",
+        'CustomLog "%s" "%%r|%%{X-Long}i|%%{X-Empty}i|%%{X-Twice}i|'
+        '%%{X-Byte}i|%%{X-999}i"' % path]
+    site.httpd_args["site"] = [line]
+    site.start()
+    if line:
+        site.httpd.allow(NOTICE)
+    phone = site.in_step()
+    ping = phone.start("Ping", phone.ping_body(["INBOX"], 2), [
+        ("X-Long", "x" * 69000), ("X-Empty", ""), ("X-Twice", "a"),
+        ("X-Byte", "\xe4"), ("x-twice", "b")]
+        + [("X-%d" % i, "v" * 100 + str(i)) for i in range(1000)])
+    assert ping.wait().status == 200
+    logged, = wait_until(lambda: [
+        said for said in open(path) if "|xxx" in said], "it is logged")
+    assert logged.rstrip().split("|")[1:] == [
+        "x" * 69000, "", "a, b", "\\xe4", "v" * 100 + "999"]
