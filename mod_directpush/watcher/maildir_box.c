@@ -138,7 +138,7 @@ static bool choose_polling(dp_box *box, int root)
     dp_maildir *s = box->source;
     const char *name = "";
     bool is_local = dp_fs_is_local(root, &name);
-    box->is_polled = s->conf.is_polled || !s->notify || !is_local;
+    box->is_polled |= !is_local; /* what the way made it stays */
     if (is_local) {
         return true;
     }

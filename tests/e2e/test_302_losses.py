@@ -190,6 +190,29 @@ def test_beyond_the_kernels_limit_folders_are_polled(make_rig, limit, value,
     assert len(lines) == 1 and "sysctl -w" in lines[0]
 
 
+def test_beyond_the_limit_the_way_is_polled_where_the_rest_is_watched(
+        make_rig):
+    """Bob's Maildir is Alice's, which is watched; his own directory, with the
+    link to it, found no room."""
+    rig = make_rig(start=False, template="%u/Maildir\" poll_interval = 1 }\n#")
+    rig.allow("fs.inotify.max_user_watches")
+    path = rig.maildir().path
+    bob = os.path.join(rig.mail, "bob")
+    os.mkdir(bob)
+    link = os.path.join(bob, "Maildir")
+    os.symlink("../alice/Maildir", link)
+    in_namespace(rig, "max_inotify_watches",
+                 len(os.path.realpath(path).split("/")) + len(("new", "cur")))
+    rig.watch("alice")
+    assert "max_user_watches" not in rig.watcher.output()
+    topic = rig.watch("bob")
+    assert "max_user_watches" in rig.watcher.output()
+    mark = rig.bus.head
+    os.rename(link, link + ".old")
+    rig.maildir("bob").deliver("hello")
+    wait_until(lambda: not topic.is_clean(mark), lambda: repr(topic.view))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another")
 def test_a_maildir_that_cannot_be_read_is_said_once_and_tried_again(make_rig):
     rig = make_rig(start=False, template="%u/Maildir\" poll_interval = 1 }\n#")
