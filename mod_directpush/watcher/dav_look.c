@@ -181,8 +181,10 @@ static bool is_answer(dp_dav_box *box, const dp_dav_answer *a)
 
 bool dp_dav_is_broken(dp_dav_box *box, const dp_dav_answer *a)
 {
+    /* 507: the list is too long, RFC 6578 3.6; nothing is wrong with it */
     bool is_broken = (a->error && !a->is_too_long) || a->status == 401
-                     || a->status == 429 || a->status >= 500;
+                     || a->status == 429
+                     || (a->status >= 500 && a->status != 507);
     return is_broken && !is_answer(box, a);
 }
 
