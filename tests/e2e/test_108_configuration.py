@@ -3,7 +3,7 @@ import http.client
 
 import pytest
 
-from dp.httpd import Httpd, Vhost
+from dp.httpd import TUNE, Httpd, Vhost
 
 
 @pytest.fixture
@@ -201,3 +201,22 @@ def test_status_page_and_metrics_are_there(site):
     assert text.endswith("# EOF\n")
     assert site.held() == 1
     assert "alice" not in text
+
+
+def test_a_state_directory_that_cannot_be_made_is_said_once(make_site):
+    """And devices are remembered in memory."""
+    site = make_site(start=False)
+    site.httpd_args = dict(
+        defaults=False, main=["DirectPushRuntimeDir \"%s\""
+                              % site.watcher.runtime_dir,
+                              "DirectPushStateDir /proc/nowhere/a/devices"]
+        + ["%s %s" % pair for pair in TUNE.items()])
+    site.start()
+    site.httpd.allow("DirectPushStateDir /proc/nowhere/a/devices")
+    phone, ping = site.held_phone()
+    site.mails().deliver("one")
+    assert ping.answer().folders == [phone.id("INBOX")]
+    (line,) = set(x.split("] ", 3)[-1]
+                  for x in site.httpd.grep("/proc/nowhere"))
+    assert "make the directory /proc/nowhere," in line, line
+    assert len(site.httpd.grep("/proc/nowhere")) == 1
