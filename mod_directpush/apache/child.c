@@ -1,7 +1,9 @@
 #include "apache/child.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -80,6 +82,27 @@ static void log_store(const char *text)
                  text);
 }
 
+/* Said by the parent: its children find the same. */
+static bool is_store_told;
+
+/* What is missing of the way to it, which the parent makes if it may. */
+static const char *remedy_for(apr_pool_t *p, const char *dir)
+{
+    struct stat st;
+    for (const char *end = dir; *end;) {
+        end += 1 + strcspn(end + 1, "/");
+        const char *part = apr_pstrmemdup(p, dir, (apr_size_t)(end - dir));
+        if (stat(part, &st) == 0 || errno != ENOENT) {
+            continue;
+        }
+        return strcmp(part, dir)
+                   ? apr_psprintf(p, "make the directory %s, and %s for "
+                                  "Apache's user", part, dir)
+                   : "make that directory for Apache's user";
+    }
+    return "make the directory writable for Apache's user";
+}
+
 int dp_child_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
 {
     if (!dp_conf_is_used()) {
@@ -97,11 +120,13 @@ int dp_child_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
     apr_status_t rv = dp_store_prepare(conf->state_dir,
                                        ap_unixd_config.user_id,
                                        ap_unixd_config.group_id);
-    if (rv != APR_SUCCESS) {
+    is_store_told = rv != APR_SUCCESS;
+    if (is_store_told) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, s,
                      "cannot use DirectPushStateDir %s: each child remembers "
                      "devices in memory only, and a reload costs a Sync per "
-                     "device; make the directory writable", conf->state_dir);
+                     "device; %s", conf->state_dir,
+                     remedy_for(ptemp, conf->state_dir));
     }
     dp_capacity_check(ptemp, s);
     return OK;
@@ -240,7 +265,7 @@ static apr_status_t start(dp_child *child, server_rec *s)
                                     256 * (unsigned)(daemons > 0 ? daemons
                                                                  : 16),
                                     &why);
-    if (why) {
+    if (why && !is_store_told) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "device store in %s: %s",
                      conf->state_dir, why);
     }

@@ -45,6 +45,8 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(dp_request_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(dp_dav_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(dp_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    /* httpd's own handler, for files, runs at REALLY_LAST */
+    ap_hook_handler(dp_request_unserved, NULL, NULL, APR_HOOK_REALLY_LAST - 1);
 }
 
 module AP_MODULE_DECLARE_DATA directpush_module = {

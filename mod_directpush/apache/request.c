@@ -199,3 +199,27 @@ int dp_request_handler(request_rec *r)
     }
     return dp_passing_observe(r, rq, DP_PASS_UNCOUNTED);
 }
+
+/* Nobody in front of us has taken it: next comes httpd's handler for files. */
+int dp_request_unserved(request_rec *r)
+{
+    static atomic_flag is_told = ATOMIC_FLAG_INIT; /* once per child */
+    bool is_phones = r->method_number == M_POST
+                     || r->method_number == M_OPTIONS;
+    if (!dp_here || r->main || r->prev || !is_phones || !dp_is_enabled(r)
+        || !is_our_path(dp_conf_of(r->server), r->uri)
+        || atomic_flag_test_and_set(&is_told)) {
+        return DECLINED;
+    }
+    ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                  "DirectPush is On, but nothing in the virtual host %s "
+                  "(%s:%u) hands %s to an ActiveSync backend, so phones get "
+                  "errors: add its line there, such as \"ProxyPass %s "
+                  "http://127.0.0.1:20000/SOGo" EAS_PATH "\" for SOGo or the "
+                  "Alias of Z-Push (whole examples are in conf/), or "
+                  "\"DirectPush Off\" (said once, of one such host)",
+                  r->server->server_hostname,
+                  r->server->defn_name ? r->server->defn_name : "?",
+                  r->server->defn_line_number, r->uri, r->uri);
+    return DECLINED;
+}

@@ -29,4 +29,8 @@ const char *dp_request_mailbox_user(request_rec *r, const char *login);
 /** Handler hook. */
 int dp_request_handler(request_rec *r);
 
+/** Handler hook, behind all others but httpd's own: a phone's request that no
+ *  backend gets is said once. Declines. */
+int dp_request_unserved(request_rec *r);
+
 #endif

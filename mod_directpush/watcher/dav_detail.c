@@ -105,6 +105,17 @@ static void ask_kinds(dp_dav_box *box)
     free(body);
 }
 
+/* Is it all that has changed since the base? What the server cut off would be
+ * missed, and the same first page says nothing of what is new behind it. */
+static bool take_detail(dp_dav_box *box, const dp_dav_answer *a)
+{
+    dp_dav_news *news = &box->detail->news;
+    return !a->is_too_long && a->status == 207
+           && !dp_dav_read(a->body, a->body_n, dp_dav_news_take, news,
+                           box->detail->token)
+           && !news->is_cut;
+}
+
 static void detail_done(void *ctx, const dp_dav_answer *a)
 {
     const unsigned both = DP_DAV_EVENTS | DP_DAV_TASKS;
@@ -122,9 +133,7 @@ static void detail_done(void *ctx, const dp_dav_answer *a)
     news->known = &c->known;
     news->base = c->base_n;
     news->sum = DP_DAV_NO_DETAIL;
-    if (a->is_too_long || a->status != 207
-        || dp_dav_read(a->body, a->body_n, dp_dav_news_take, news,
-                       box->detail->token)) {
+    if (!take_detail(box, a)) {
         dp_dav_detail_forget(box);
         dp_dav_home_no_detail(&box->home, c);
         dp_dav_detail_over(box);

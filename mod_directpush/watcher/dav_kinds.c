@@ -7,6 +7,9 @@
 #include "base/dp_hash.h"
 #include "watcher/dav_home.h"
 
+/* HTTP's 507 */
+#define INSUFFICIENT_STORAGE 507
+
 static dp_dav_item *find(dp_dav_item *items, unsigned n, uint64_t name)
 {
     for (unsigned i = 0; i < n; i++) {
@@ -31,6 +34,10 @@ static bool is_gone(const dp_dav_response *r)
 bool dp_dav_news_take(void *ctx, const dp_dav_response *r)
 {
     dp_dav_news *news = ctx;
+    if (r->status == INSUFFICIENT_STORAGE) { /* of the collection: no item */
+        news->is_cut = true;
+        return true;
+    }
     uint64_t before = news->sum;
     news->sum = dp_dav_detail_add(news->sum, news->hash_key, r);
     dp_dav_item item = {.name = name_of(news, r),

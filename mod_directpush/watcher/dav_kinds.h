@@ -39,6 +39,7 @@ typedef struct dp_dav_news {
     uint64_t sum;   /* of the whole detail */
     unsigned kinds; /* that have changed, as far as it is known */
     bool in_doubt;  /* there are items of which it is not known */
+    bool is_cut;    /* the server left some out: RFC 6578, 3.6 */
     unsigned n, asked_n;
     dp_dav_item items[DP_DAV_ASKED_MAX];
     char *asked[DP_DAV_ASKED_MAX]; /* hrefs of those that must be asked about */

@@ -181,8 +181,10 @@ static bool is_answer(dp_dav_box *box, const dp_dav_answer *a)
 
 bool dp_dav_is_broken(dp_dav_box *box, const dp_dav_answer *a)
 {
+    /* 507: the list is too long, RFC 6578 3.6; nothing is wrong with it */
     bool is_broken = (a->error && !a->is_too_long) || a->status == 401
-                     || a->status == 429 || a->status >= 500;
+                     || a->status == 429
+                     || (a->status >= 500 && a->status != 507);
     return is_broken && !is_answer(box, a);
 }
 
@@ -204,9 +206,30 @@ static bool has_collections(dp_dav_box *box, const dp_dav_answer *a)
     return dp_dav_home_listed(&box->home, a->date_s, a->elapsed_us);
 }
 
+/* SOGo answers for users whom it does not know as for a user `anonymous`, with
+ * an address book that is empty and stays so. */
+static bool is_nobodys(const dp_dav_box *box, const dp_dav_response *r)
+{
+    static const char nobody[] = "/dav/anonymous/";
+    return strstr(r->href, nobody) && !strstr(box->url, nobody);
+}
+
+typedef struct listing {
+    dp_dav_box *box;
+    bool is_nobodys;
+} listing;
+
+static bool take_listed(void *ctx, const dp_dav_response *r)
+{
+    listing *l = ctx;
+    l->is_nobodys |= is_nobodys(l->box, r);
+    return dp_dav_home_take(&l->box->home, r);
+}
+
 static void list_done(void *ctx, const dp_dav_answer *a)
 {
     dp_dav_box *box = ctx;
+    listing l = {.box = box};
     box->fetch = NULL;
     box->source->running_n--;
     if (!is_answer(box, a)) {
@@ -216,12 +239,16 @@ static void list_done(void *ctx, const dp_dav_answer *a)
     const char *wrong =
         a->status != 207
             ? "it is no DAV multistatus (status 207)"
-            : dp_dav_read(a->body, a->body_n, dp_dav_home_take, &box->home,
-                          NULL);
+            : dp_dav_read(a->body, a->body_n, take_listed, &l, NULL);
     if (wrong) {
         snprintf(why, sizeof(why), "the answer can't be used: %s", wrong);
         fail(box, DP_DAV_NONSENSE, why,
              "see that url names a CalDAV or CardDAV server", 0);
+    }
+    else if (l.is_nobodys) {
+        fail(box, DP_DAV_ABSENT, "SOGo does not know this user",
+             "see that url has the user's name as SOGo has it: %u is the whole "
+             "name, %n what is before the @", 0);
     }
     else if (!has_collections(box, a)) {
         fail(box, DP_DAV_ABSENT, "there is no collection in it",

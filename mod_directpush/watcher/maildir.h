@@ -16,7 +16,8 @@
  *              └──────────── gone ◀──── placed again┘
  *
  * Settling: what happened during the scan has been told before the folder is
- * vouched for. A polled folder goes SCANNING ──▶ READY at every interval.
+ * vouched for. A polled folder goes SCANNING ──▶ READY at every interval, or as
+ * often as its scan takes.
  *
  * Private to source_maildir.c and maildir_*.c; the daemon's one thread.
  */

@@ -138,7 +138,7 @@ static bool choose_polling(dp_box *box, int root)
     dp_maildir *s = box->source;
     const char *name = "";
     bool is_local = dp_fs_is_local(root, &name);
-    box->is_polled = s->conf.is_polled || !s->notify || !is_local;
+    box->is_polled |= !is_local; /* what the way made it stays */
     if (is_local) {
         return true;
     }
@@ -259,6 +259,21 @@ static bool is_same_root(const dp_box *box, int root)
                   == box->identity;
 }
 
+/* A scan that takes longer than the interval is let end: begun anew each time
+ * it would find nothing, ever. What was put in another's place meanwhile (the
+ * root, a folder's directory) was seen before; that new/ or cur/ is another one
+ * is found by the scan after it. */
+static void look_at_folders(dp_box *box, int root)
+{
+    for (dp_folder *f = box->folders; f; f = f->next) {
+        bool is_due = f->is_polled || f->state == DP_FOLDER_REFUSED;
+        bool is_under_way = !dp_list_is_empty(&f->job);
+        if (is_due && !is_under_way) {
+            dp_folder_place(f, root);
+        }
+    }
+}
+
 /* An interval is over: poll what is polled, verify the rest. */
 static void again_due(void *ctx)
 {
@@ -275,11 +290,7 @@ static void again_due(void *ctx)
         if (box->is_polled && dp_box_list(box, root)) {
             dp_box_place_later(box, "its folders can't be listed");
         }
-        for (dp_folder *f = box->folders; f; f = f->next) {
-            if (f->is_polled || f->state == DP_FOLDER_REFUSED) {
-                dp_folder_place(f, root);
-            }
-        }
+        look_at_folders(box, root);
     }
     if (root >= 0) {
         close(root);

@@ -398,6 +398,17 @@ static void keep_before(dp_folder *f)
     }
 }
 
+/* Who asks waits for this one, and it may be small: in front. One that is
+ * vouched for by the scan before has its turn: those polled often would keep
+ * the others from theirs. */
+static void queue(dp_folder *f)
+{
+    dp_maildir *s = f->box->source;
+    bool has_time = f->has_before && (!f->want || f->want->is_vouched);
+    dp_list_add(has_time ? &s->scans : s->scans.next, &f->job);
+    s->scans_n++;
+}
+
 void dp_folder_place(dp_folder *f, int root_fd)
 {
     keep_before(f);
@@ -417,9 +428,7 @@ void dp_folder_place(dp_folder *f, int root_fd)
     f->state = DP_FOLDER_SCANNING;
     f->scan_where = DP_IN_NEW;
     dp_box_check_class(f->box);
-    /* in front: who asks waits for this one, and it may be small */
-    dp_list_add(f->box->source->scans.next, &f->job);
-    f->box->source->scans_n++;
+    queue(f);
     dp_folder_scan_begin(f, root_fd);
 }
 

@@ -13,6 +13,9 @@ RESPONSE = (
 ITEM = ('<D:response><D:href>%s</D:href><D:propstat><D:prop><D:getetag>%s'
         '</D:getetag></D:prop><D:status>HTTP/1.1 200 OK</D:status>'
         '</D:propstat></D:response>')
+CUT = ('<D:response><D:href>%s</D:href><D:status>HTTP/1.1 507 Insufficient '
+       'Storage</D:status><D:error><D:number-of-matches-within-limits/>'
+       '</D:error></D:response>')  # RFC 6578, 3.6
 MULTISTATUS = (
     '<?xml version="1.0"?><D:multistatus xmlns:D="DAV:" '
     'xmlns:C="urn:ietf:params:xml:ns:caldav" '
@@ -61,12 +64,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class DavServer:
     """Collections {home: {name: tag}}; `says` (status, headers, body) instead
-    of all that. `items`: what a REPORT lists, or None: not offered."""
+    of all that. `items`: what a REPORT lists, or None: not offered; `most`:
+    so many of them, the rest is cut off (0: 507 instead)."""
 
     def __init__(self):
         self.homes = {"Calendar": {"personal": "tag-1"},
                       "Contacts": {"personal": "tag-1"}}
         self.items, self.says, self.hangs = None, None, False
+        self.most = None
         self.seen, self.waiting = [], 0  # hanging ones
         self.released = threading.Event()
         self.port = 0
@@ -97,10 +102,16 @@ class DavServer:
         if method == "REPORT":
             if self.items is None:
                 return 501, [], ""
-            tag = collections[parts[3]]
+            tag, items = collections[parts[3]], list(self.items)
+            is_cut = self.most is not None and len(items) > self.most
+            if is_cut and not self.most:
+                return 507, [], ""
+            responses = "".join(ITEM % pair for pair in items[:self.most])
+            if is_cut:
+                responses += CUT % path
+                tag = "after the first %d" % self.most
             return 207, [xml], MULTISTATUS % (
-                "".join(ITEM % pair for pair in list(self.items))
-                + "<D:sync-token>%s</D:sync-token>" % tag)
+                responses + "<D:sync-token>%s</D:sync-token>" % tag)
         kind = "<C:calendar/>" if parts[2] == "Calendar" else "<A:addressbook/>"
         return 207, [xml], MULTISTATUS % "".join(
             RESPONSE % (path + name + "/", kind, tag, tag)

@@ -1,7 +1,9 @@
 """Directives: wrong values and places are named, right ones are taken."""
+import http.client
+
 import pytest
 
-from dp.httpd import Httpd, Vhost
+from dp.httpd import TUNE, Httpd, Vhost
 
 
 @pytest.fixture
@@ -109,6 +111,38 @@ def test_directpushuser_maps_logins_to_mailboxes(make_site):
     assert ping.answer().folders == [phone.id("INBOX")]
 
 
+EAS = "/Microsoft-Server-ActiveSync"
+UNSERVED = "hands .* to an ActiveSync backend"
+
+
+def ask(httpd, vhost, method, path=EAS + "?Cmd=Ping&User=alice&DeviceId=d"
+        "&DeviceType=t"):
+    to = http.client.HTTPConnection("127.0.0.1", httpd.plain_port, timeout=60)
+    to.request(method, path, headers={"Host": vhost})
+    to.getresponse().read()
+    to.close()
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "POST"])
+def test_a_host_without_a_backend_is_said_once(make_site, method):
+    site = make_site(start=False, httpd=dict(children=1))
+    backend = site.backend.start()
+    site.vhosts = [Vhost("mail.example.test", backend.port),
+                   Vhost("forgotten.example.test"),
+                   Vhost("off.example.test", on=False)]
+    site.start()
+    ask(site.httpd, "off.example.test", method)
+    ask(site.httpd, "forgotten.example.test", method, "/elsewhere")
+    ask(site.httpd, "forgotten.example.test", "GET")
+    ask(site.httpd, "mail.example.test", method)
+    assert not site.httpd.grep(UNSERVED)
+    for _ in range(20):
+        ask(site.httpd, "forgotten.example.test", method)
+    (line,) = site.httpd.grep(UNSERVED)
+    assert "directpush:warn" in line and "forgotten.example.test" in line
+    assert '"ProxyPass %s http' % EAS in line and "httpd.conf" in line
+
+
 def test_the_start_tells_the_capacity(site):
     (line,) = site.httpd.wait_log(r"directpush:notice.*capacity")
     assert "phones" in line and "AsyncRequestWorkerFactor" in line
@@ -167,3 +201,22 @@ def test_status_page_and_metrics_are_there(site):
     assert text.endswith("# EOF\n")
     assert site.held() == 1
     assert "alice" not in text
+
+
+def test_a_state_directory_that_cannot_be_made_is_said_once(make_site):
+    """And devices are remembered in memory."""
+    site = make_site(start=False)
+    site.httpd_args = dict(
+        defaults=False, main=["DirectPushRuntimeDir \"%s\""
+                              % site.watcher.runtime_dir,
+                              "DirectPushStateDir /proc/nowhere/a/devices"]
+        + ["%s %s" % pair for pair in TUNE.items()])
+    site.start()
+    site.httpd.allow("DirectPushStateDir /proc/nowhere/a/devices")
+    phone, ping = site.held_phone()
+    site.mails().deliver("one")
+    assert ping.answer().folders == [phone.id("INBOX")]
+    (line,) = set(x.split("] ", 3)[-1]
+                  for x in site.httpd.grep("/proc/nowhere"))
+    assert "make the directory /proc/nowhere," in line, line
+    assert len(site.httpd.grep("/proc/nowhere")) == 1

@@ -97,6 +97,64 @@ def test_a_polled_maildir_that_comes_later(make_rig):
     wait_until(lambda: not inbox.is_clean(mark))
 
 
+# Loaded into directpushd: while the file is there, reading a part of a
+# directory takes longer than it does, as on a slow network file system.
+SLOW = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+long syscall(long number, ...)
+{
+    static long (*next)(long, ...);
+    va_list l;
+    va_start(l, number);
+    long a = va_arg(l, long), b = va_arg(l, long), c = va_arg(l, long);
+    long d = va_arg(l, long);
+    va_end(l);
+    if (!next) {
+        next = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+    }
+    if (number == SYS_getdents64 && access(getenv("DP_SLOW"), F_OK) == 0) {
+        usleep(400000);
+    }
+    return next(number, a, b, c, d);
+}
+"""
+
+
+def test_a_scan_that_takes_longer_than_the_interval_ends(make_rig, tmp_path,
+                                                         monkeypatch):
+    source, library, slow = (str(tmp_path / name)
+                             for name in ("slow.c", "slow.so", "slow"))
+    with open(source, "w") as f:
+        f.write(SLOW)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"],
+                   check=True)
+    rig = make_rig(start=False, template="%u" + POLLED)
+    box, other = rig.maildir(), rig.maildir("bob")
+    for i in range(1000):  # more than what is read at once
+        box.deliver("mail %d" % i)
+    box.select()
+    with monkeypatch.context() as m:
+        m.setenv("DP_SLOW", slow)
+        m.setenv("LD_PRELOAD", library)
+        m.setenv("ASAN_OPTIONS", "verify_asan_link_order=0")
+        rig.start()
+    inbox, others = rig.watch(), rig.watch("bob")
+    mark = rig.bus.head
+    with open(slow, "w"):
+        pass
+    box.deliver("hello")
+    other.deliver("hello")
+    wait_until(lambda: not inbox.is_clean(mark) and not others.is_clean(mark),
+               lambda: "told: %r, %r" % (inbox.view, others.view))
+    assert inbox.kinds() == ["new"] and others.kinds() == ["new"]
+
+
 def in_namespace(rig, limit, value):
     """directpushd where the kernel gives it less. @return Process or None"""
     rig.watcher.write()
@@ -130,6 +188,29 @@ def test_beyond_the_kernels_limit_folders_are_polled(make_rig, limit, value,
         topic.wait("new")
     lines = [x for x in rig.watcher.output().splitlines() if sysctl in x]
     assert len(lines) == 1 and "sysctl -w" in lines[0]
+
+
+def test_beyond_the_limit_the_way_is_polled_where_the_rest_is_watched(
+        make_rig):
+    """Bob's Maildir is Alice's, which is watched; his own directory, with the
+    link to it, found no room."""
+    rig = make_rig(start=False, template="%u/Maildir\" poll_interval = 1 }\n#")
+    rig.allow("fs.inotify.max_user_watches")
+    path = rig.maildir().path
+    bob = os.path.join(rig.mail, "bob")
+    os.mkdir(bob)
+    link = os.path.join(bob, "Maildir")
+    os.symlink("../alice/Maildir", link)
+    in_namespace(rig, "max_inotify_watches",
+                 len(os.path.realpath(path).split("/")) + len(("new", "cur")))
+    rig.watch("alice")
+    assert "max_user_watches" not in rig.watcher.output()
+    topic = rig.watch("bob")
+    assert "max_user_watches" in rig.watcher.output()
+    mark = rig.bus.head
+    os.rename(link, link + ".old")
+    rig.maildir("bob").deliver("hello")
+    wait_until(lambda: not topic.is_clean(mark), lambda: repr(topic.view))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another")

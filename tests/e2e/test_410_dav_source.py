@@ -168,3 +168,29 @@ def test_a_publish_and_the_round_are_one_announcement(site):
     wait_until(lambda: told(site) > before, "told")
     settled(site)
     assert told(site) == before + 1
+
+
+def test_a_user_whom_sogo_does_not_know_is_not_watched(make_stack_site):
+    """It answers with an empty address book, which would never change."""
+    site = make_stack_site(dav=["interval = 1"],
+                           dav_path="/SOGo/dav/%u@elsewhere.test/")
+    user = site.user()
+    with site.watcher.control() as control:
+        answer = control.ask("watch", user, "Contacts", "*")
+        assert answer[0] == "ok", answer
+        wait_until(lambda: "SOGo does not know this user"
+                   in site.watcher.output(), "it is said")
+        assert control.ask("verify", user, "Contacts", "*")[0] == "no"
+    (line,) = [x for x in site.watcher.output().splitlines()
+               if "SOGo does not know" in x]
+    assert "elsewhere.test/Contacts/" in line and "%n" in line
+
+
+def test_sogo_takes_its_own_name_in_any_case(make_stack_site):
+    site = make_stack_site(dav=["interval = 1"], dav_path="/SOGO/dav/%u/")
+    user = site.user()
+    client = Client(site, user)
+    client.put(CARD, home="Contacts/personal")
+    phone, ping = site.held_phone(CARDS, user=user)
+    client.put(CARD, home="Contacts/personal")
+    site.told(phone, CARDS, ping=ping)

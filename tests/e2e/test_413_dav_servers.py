@@ -77,6 +77,22 @@ def test_a_second_is_looked_at_again_when_it_is_over(dav, server):
     assert not t.kinds()
 
 
+@pytest.mark.parametrize("most", [1, 0])
+def test_a_change_behind_the_end_of_a_list_that_is_cut_off_is_told(dav, server,
+                                                                   most):
+    server.homes["Calendar"]["personal"] = str(int(time.time()) - 1000)
+    server.items, server.most = [], most
+    t = dav.watch("alice", "*", "Calendar")
+    for n in range(1, 4):
+        server.items = [("/a/%d.ics" % i, "1") for i in range(n)]
+        server.change(tag=str(int(time.time()) - 900 + n))
+        t.wait("new")
+        wait_until(lambda: dav.watcher.status()["dav_collections_unsettled"]
+                   == 0, "settled")
+    rounds(server)
+    assert not t.kinds() and t.view.is_vouched
+
+
 def test_a_publish_and_its_change_are_one_announcement(dav, server):
     t = dav.watch("alice", "*", "Calendar")
     for _ in range(5):

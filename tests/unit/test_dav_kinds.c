@@ -128,6 +128,20 @@ static void more_than_can_be_asked_is_both(void **state)
     dp_dav_kinds_clear(&k);
 }
 
+static void a_list_that_was_cut_off_says_so_and_507_is_no_item(void **state)
+{
+    static dp_dav_news news;
+    static dp_dav_response r = {.href = "/calendar/", .status = 507};
+    dp_dav_kinds k = {0};
+    news = (dp_dav_news){
+        .hash_key = hash_key, .known = &k, .sum = DP_DAV_NO_DETAIL};
+    assert_true(dp_dav_news_take(&news, &r));
+    assert_true(news.is_cut);
+    assert_int_equal(news.n, 0);
+    assert_true(news.sum == DP_DAV_NO_DETAIL);
+    dp_dav_news_clear(&news);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +152,8 @@ int main(void)
         cmocka_unit_test(one_that_became_another_is_both),
         cmocka_unit_test(memory_is_bounded_and_what_is_forgotten_is_both),
         cmocka_unit_test(more_than_can_be_asked_is_both),
+        cmocka_unit_test(
+            a_list_that_was_cut_off_says_so_and_507_is_no_item),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

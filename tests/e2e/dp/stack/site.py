@@ -63,13 +63,15 @@ class StackSite(Site):
     @param sogo  another Sogo than the shared one
     @param httpd  arguments of Httpd; directives: lines of the virtual host"""
 
-    def __init__(self, certificate, stack, dav=None, sogo=None, httpd=None,
+    def __init__(self, certificate, stack, dav=None,
+                 dav_path="/SOGo/dav/%u/", sogo=None, httpd=None,
                  directives=(), with_module=True, watcher="running",
                  watcher_conf=(), default_domain=None, maildir_lines=(),
                  start=True):
         self.where = temp_dir()
         self.certificate = certificate
         self.stack, self.sogo = stack, sogo or stack.sogo
+        self.dav_path = dav_path
         self.phones, self.failures = [], []
         self.users, self.maildirs, self.backends = {}, {}, []
         self.with_module, self.watcher_mode = with_module, watcher
@@ -95,8 +97,8 @@ class StackSite(Site):
         with open(secret, "w") as f:
             os.fchmod(f.fileno(), 0o600)
             f.write(PASSWORD + "\n")
-        return ["dav {", 'url = "http://127.0.0.1:%d/SOGo/dav/%%u/"'
-                % self.sogo.port, 'user = "%s"' % SUPERUSER,
+        return ["dav {", 'url = "http://127.0.0.1:%d%s"'
+                % (self.sogo.port, self.dav_path), 'user = "%s"' % SUPERUSER,
                 'password_file = "%s"' % secret] + list(lines) + ["}"]
 
     def start(self):
