@@ -52,7 +52,8 @@ int dp_answer_now(request_rec *r, unsigned status, const dp_span *ids,
 int dp_answer_verdict(request_rec *r, dp_hold *hold, const dp_verdict *v)
 {
     dp_verdict_body body;
-    dp_verdict_announced(NULL, hold, v);
+    dp_count(dp_here->count, DP_COUNT_store_errors,
+             dp_verdict_announced(NULL, hold, v) != APR_SUCCESS);
     if (hold->must_close) {
         r->connection->keepalive = AP_CONN_CLOSE;
     }

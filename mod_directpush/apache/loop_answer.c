@@ -197,28 +197,45 @@ static void let_go(finish_job *f)
     free(f);
 }
 
-/* What was announced, before anything of these devices is asked again. */
-static void remember(finish_job *const *batch, size_t n)
+static bool is_remembered(finish_job *const *batch, size_t n, dp_store_txn *t)
+{
+    apr_status_t rv = APR_SUCCESS;
+    for (size_t i = 0; i < n && rv == APR_SUCCESS; i++) {
+        dp_hold *hold = batch[i]->seat->hold;
+        rv = dp_verdict_announced(t, hold, &hold->verdict);
+    }
+    return rv == APR_SUCCESS;
+}
+
+static bool remember_together(finish_job *const *batch, size_t n)
 {
     dp_store *s = dp_here->store;
     dp_store_txn *t = NULL;
-    size_t some = 0;
-    for (size_t i = 0; i < n; i++) {
-        some += dp_verdict_is_announced(&batch[i]->seat->hold->verdict);
+    if (s->ops->begin(s, true, &t) != APR_SUCCESS) {
+        return false;
     }
-    if (!some) {
+    if (!is_remembered(batch, n, t)) {
+        s->ops->abort(&t);
+        return false;
+    }
+    return s->ops->commit(&t) == APR_SUCCESS;
+}
+
+/* What was announced, before anything of these devices is asked again. When
+ * they can't be written together each is tried by itself. */
+static void remember(finish_job *const *batch, size_t n)
+{
+    bool is_one = false;
+    for (size_t i = 0; i < n; i++) {
+        is_one |= dp_verdict_is_announced(&batch[i]->seat->hold->verdict);
+    }
+    if (!is_one || remember_together(batch, n)) {
         return;
     }
-    apr_status_t rv = s->ops->begin(s, true, &t);
-    if (rv == APR_SUCCESS) {
-        for (size_t i = 0; i < n; i++) {
-            dp_hold *hold = batch[i]->seat->hold;
-            dp_verdict_announced(t, hold, &hold->verdict);
-        }
-        rv = s->ops->commit(&t);
+    for (size_t i = 0; i < n; i++) {
+        dp_count(dp_here->count, DP_COUNT_store_errors,
+                 !is_remembered(batch + i, 1, NULL));
     }
-    dp_count(dp_here->count, DP_COUNT_store_errors,
-             rv == APR_SUCCESS ? 0 : (int64_t)some);
 }
 
 static dp_clerk_job *finish(dp_clerk_job *jobs)

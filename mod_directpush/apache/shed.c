@@ -72,7 +72,8 @@ static bool is_harmless(const module *m)
         "mod_authz_core.c", "mod_authn_core.c", "mod_auth_basic.c",
         "mod_authn_file.c", "mod_proxy.c",      "mod_dir.c",
         "mod_negotiation.c", "mod_setenvif.c",  "mod_ssl.c",
-        "mod_filter.c",     "mod_deflate.c",    "mod_brotli.c"};
+        "mod_filter.c",     "mod_deflate.c",    "mod_brotli.c",
+        "mod_authnz_ldap.c"};
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         if (!strcmp(m->name, names[i])) {
             return true;

@@ -85,11 +85,11 @@ bool dp_verdict_is_announced(const dp_verdict *v)
     return v->named_n || v->status == DP_PING_HIERARCHY;
 }
 
-void dp_verdict_announced(dp_store_txn *t, const dp_hold *hold,
-                          const dp_verdict *v)
+apr_status_t dp_verdict_announced(dp_store_txn *t, const dp_hold *hold,
+                                  const dp_verdict *v)
 {
     if (!dp_verdict_is_announced(v)) {
-        return;
+        return APR_SUCCESS;
     }
     dp_time_us now = dp_clock_mono_us();
     dp_announced few[FEW], *list = room(few, v->named_n, sizeof(*list));
@@ -111,8 +111,8 @@ void dp_verdict_announced(dp_store_txn *t, const dp_hold *hold,
         rv = dp_coll_state_announced(dp_here->store, t, &hold->who,
                                      hold->instance, list, n, now);
     }
-    dp_count(dp_here->count, DP_COUNT_store_errors, rv != APR_SUCCESS);
     if (list != few) {
         free(list);
     }
+    return rv;
 }

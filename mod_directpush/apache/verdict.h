@@ -24,8 +24,9 @@ const char *dp_verdict_outcome(const dp_verdict *v);
 bool dp_verdict_is_announced(const dp_verdict *v);
 
 /** Remember what was announced. May wait for another writer: workers and the
- *  clerk only. @param t  to write in, or NULL for one of its own */
-void dp_verdict_announced(dp_store_txn *t, const dp_hold *hold,
+ *  clerk only. @param t  to write in, or NULL for one of its own
+ *  @return what the store said; in `t` nothing more can be written then */
+apr_status_t dp_verdict_announced(dp_store_txn *t, const dp_hold *hold,
                           const dp_verdict *v);
 
 /** Count an answer. */
