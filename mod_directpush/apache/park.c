@@ -165,7 +165,7 @@ static void tell_whole(request_rec *r, const char *why)
                                   memory_order_relaxed)) {
         ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r,
                       "requests of held Pings are kept whole for the sake of "
-                      "\"%s\": each phone takes some 16 KB more", why);
+                      "\"%s\": each phone takes some 40 KB more", why);
     }
 }
 
