@@ -77,6 +77,7 @@ int dp_answer_busy(request_rec *r, const char *why)
 /* The request of a seat, for the last time; made anew if need be. */
 static request_rec *take_request(dp_seat *seat)
 {
+    dp_park_feed(seat);
     request_rec *r = seat->kept
                          ? dp_shed_restore(seat->c, &seat->kept, NULL)
                          : seat->r;

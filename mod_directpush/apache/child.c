@@ -65,6 +65,7 @@ static int share(server_rec *s)
         }
         dp_shared *all = kept;
         apr_generate_random_bytes(all->proof_key, sizeof(all->proof_key));
+        dp_recent_init(&all->recent, all->proof_key);
         dp_counters_init(&all->counters, slots_wanted());
         apr_pool_userdata_set(kept, key, apr_pool_cleanup_null,
                               s->process->pool);
@@ -281,6 +282,8 @@ static apr_status_t start(dp_child *child, server_rec *s)
         .provoke_per_s = (uint32_t)conf->provoke,
         .count = child->count,
         .told = &dp_all->told,
+        .recent = &dp_all->recent,
+        .child = dp_recent_child(&dp_all->recent),
         .hooks = {.loop_answer = dp_answer_loop,
                   .loop_close = dp_close_loop,
                   .loop_forget = loop_forget,
@@ -298,6 +301,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     dp_child *child = apr_pcalloc(pchild, sizeof(*child));
     child->server = s;
     child->log_pool = make_log_pool(pchild);
+    child->spare = dp_spare_make(pchild);
     child->can_park = dp_capacity_can_park();
     child->holds_max = dp_capacity_of_child();
     child->count = dp_counters_claim(&dp_all->counters);

@@ -8,6 +8,7 @@
 #include "apache/child.h"
 #include "apache/config.h"
 #include "apache/dav.h"
+#include "apache/outlet.h"
 #include "apache/park.h"
 #include "apache/passing.h"
 #include "apache/request.h"
@@ -40,6 +41,7 @@ static void register_hooks(apr_pool_t *p)
     dp_child_register(p);
     dp_park_register(p);
     dp_passing_register(p);
+    dp_outlet_register(p);
     dp_dav_register(p);
     /* mod_proxy's handler runs at FIRST */
     ap_hook_handler(dp_request_handler, NULL, NULL, APR_HOOK_REALLY_FIRST);

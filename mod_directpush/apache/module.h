@@ -7,6 +7,7 @@
 #include <http_config.h>
 #include <http_log.h>
 
+#include "apache/spare.h"
 #include "device/device_store.h"
 #include "hold/keeper.h"
 
@@ -21,6 +22,7 @@ typedef struct dp_shared {
     /* never written to a disk; the same after a graceful restart, so that
      * what the backend accepted stays accepted */
     uint8_t proof_key[DP_HASH_KEY_SIZE];
+    dp_recent recent;
     dp_counters counters; /* last: it ends in slots */
 } dp_shared;
 
@@ -30,6 +32,7 @@ typedef struct dp_child {
     dp_keeper *keeper;
     dp_clerk *clerk;
     dp_store *store;
+    dp_spare *spare;
     apr_pool_t *log_pool; /* requests of shed.h, to be logged; the clerk's */
     dp_counter_slot *count;
     bool can_park;      /* the MPM knows CONN_STATE_ASYNC_WAITIO */

@@ -12,6 +12,7 @@
 #include "apache/config.h"
 #include "apache/delivery.h"
 #include "apache/line.h"
+#include "apache/outlet.h"
 #include "apache/shadow.h"
 #include "apache/shed.h"
 #include "base/dp_check.h"
@@ -38,6 +39,7 @@ static apr_status_t seat_goes(void *data)
     if (seat->r || seat->kept) {
         dp_answer_gone(seat);
     }
+    dp_outlet_free(seat);
     seat->magic = 0;
     ap_set_module_config(seat->c->conn_config, &directpush_module, NULL);
     return APR_SUCCESS;
@@ -51,6 +53,7 @@ dp_seat *dp_seat_make(conn_rec *c)
     seat->line = dp_line_make();
     seat->bb = apr_brigade_create(c->pool, c->bucket_alloc);
     ap_set_module_config(c->conn_config, &directpush_module, seat);
+    dp_outlet_begin(seat);
     apr_pool_pre_cleanup_register(c->pool, seat, seat_goes);
     return seat;
 }
@@ -169,6 +172,14 @@ static void tell_whole(request_rec *r, const char *why)
     }
 }
 
+void dp_park_feed(dp_seat *seat)
+{
+    if (seat->is_lean) {
+        seat->is_lean = false;
+        dp_spare_lend(dp_here->spare, seat->c->pool);
+    }
+}
+
 /* It waits: give the request back, if nobody needs it whole. */
 static void shed(dp_seat *seat)
 {
@@ -183,7 +194,9 @@ static void shed(dp_seat *seat)
         return;
     }
     seat->r = NULL;
-    dp_shed_give_back(r);
+    apr_pool_destroy(r->pool);
+    dp_spare_collect(dp_here->spare, seat->c->pool);
+    seat->is_lean = true;
 }
 
 static int process_connection(conn_rec *c)
@@ -205,6 +218,7 @@ static int process_connection(conn_rec *c)
             return rc;
         }
     }
+    dp_park_feed(seat);
     seat->is_nested = true;
     seat->is_new = false;
     int rc = ap_run_process_connection(c);

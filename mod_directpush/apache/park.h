@@ -25,6 +25,8 @@ typedef struct dp_seat {
     conn_state_t *real_cs; /* c->cs while somebody else answers */
     conn_state_t dummy_cs; /* … and what c->cs is then */
     bool is_nested;        /* our process_connection runs the others' */
+    struct dp_outlet *outlet; /* outlet.h */
+    bool is_lean;          /* what it had put by was taken: spare.h */
     bool is_new;           /* the nested run has made a hold */
     uint8_t taken_from;    /* dp_hold_state of the last resume */
     apr_interval_time_t timeout; /* of the socket, while answering */
@@ -46,6 +48,10 @@ dp_seat *dp_seat_make(conn_rec *c);
 
 /** This request's hold is to be parked when its worker lets go. */
 void dp_park_request(dp_seat *seat, request_rec *r, dp_hold *hold);
+
+/** A request is about to be made: the connection gets back the memory that it
+ *  gave away when it was parked. The worker that owns it. */
+void dp_park_feed(dp_seat *seat);
 
 /** Hooks: process_connection, suspend, resume. */
 void dp_park_register(apr_pool_t *p);

@@ -8,6 +8,7 @@
 #include "apache/delivery.h"
 #include "apache/module.h"
 #include "apache/park.h"
+#include "device/ping_params.h"
 #include "device/proof.h"
 #include "observe/learn.h"
 
@@ -21,12 +22,20 @@ typedef struct passing {
     dp_bus_handle *bus;
     dp_seat *seat;
     apr_bucket_brigade *body; /* of a Ping, to be read once more; or NULL */
+    uint64_t arrival;
     bool is_counted;
     bool has_ended;  /* the request's body */
     bool has_begun;  /* the response */
     bool is_broken;  /* an error bucket went by */
     bool is_over;
 } passing;
+
+void dp_passing_params_stored(const dp_who *who, uint64_t arrival)
+{
+    if (dp_recent_is_newer(&dp_all->recent, who, arrival)) {
+        dp_ping_params_del(dp_here->store, who);
+    }
+}
 
 static void conclude(passing *p, dp_learned *l);
 
@@ -58,8 +67,8 @@ static apr_status_t passing_goes(void *data)
 
 bool dp_passing_has_room(void)
 {
-    return dp_counters_sum(&dp_all->counters, DP_COUNT_passing)
-           < dp_limit.passed;
+    return dp_counters_is_below(&dp_all->counters, DP_COUNT_passing,
+                                dp_limit.passed);
 }
 
 /* Leave only what the tap can read: br and zstd go, the rest stays. */
@@ -118,6 +127,7 @@ int dp_passing_observe(request_rec *r, dp_request *rq, dp_pass_kind kind)
     p->seat = dp_seat_of(r->connection);
     p->bus = dp_keeper_bus(dp_here->keeper);
     dp_time_us now = dp_clock_mono_us(), until;
+    p->arrival = (uint64_t)now;
     dp_store_txn *t = NULL;
     bool had_proof = false;
     if (dp_here->store->ops->begin(dp_here->store, false, &t) == APR_SUCCESS) {
@@ -254,6 +264,9 @@ static void publish_uploads(passing *p, const dp_learned *l)
 static void conclude(passing *p, dp_learned *l)
 {
     dp_exchange_conclude(p->x, !p->is_broken, dp_clock_mono_us(), l);
+    if (p->is_counted) {
+        dp_passing_params_stored(&p->rq->who, p->arrival);
+    }
     dp_count(dp_here->count, DP_COUNT_marks, l->ids_n > 0);
     if (l->is_refused) {
         dp_keeper_end(dp_here->keeper, &p->rq->who, DP_CAUSE_FORGET);

@@ -145,8 +145,7 @@ static unsigned check_params(ping *p, uint32_t *out_value)
  * heartbeat that is refused. */
 static void remember_params(const ping *p, unsigned status)
 {
-    dp_store *s = dp_here->store;
-    dp_store_txn *t = NULL;
+    const dp_who *who = &p->rq->who;
     dp_ping_params params = p->params;
     if (status == DP_PING_HEARTBEAT) {
         params.heartbeat_s = p->known.heartbeat_s;
@@ -154,11 +153,14 @@ static void remember_params(const ping *p, unsigned status)
     else if (status) {
         return;
     }
-    if ((p->asked.has_folders || (p->asked.has_heartbeat && !status))
-        && s->ops->begin(s, true, &t) == APR_SUCCESS) {
-        dp_ping_params_put(s, t, &p->rq->who, &params);
-        s->ops->commit(&t);
+    if (!p->asked.has_folders && (!p->asked.has_heartbeat || status)) {
+        return;
     }
+    if (dp_ping_params_are_same(&params, &p->known)) {
+        return;
+    }
+    dp_ping_params_put(dp_here->store, NULL, who, &params);
+    dp_passing_params_stored(who, params.arrival);
 }
 
 /* The Ping comes over the connection of the Sync that made this provisional
@@ -323,8 +325,8 @@ static bool has_capacity(void)
     size_t here = set->holds_n;
     pthread_mutex_unlock(&set->lock);
     return here < dp_here->holds_max
-           && dp_counters_sum(&dp_all->counters, DP_COUNT_held)
-                  < dp_limit.holds;
+           && dp_counters_is_below(&dp_all->counters, DP_COUNT_held,
+                                   dp_limit.holds);
 }
 
 /* The credentials are proven: the Ping is ours. */
@@ -332,6 +334,7 @@ static int serve(ping *p)
 {
     dp_store *s = dp_here->store;
     dp_store_txn *t = NULL;
+    dp_recent_note(&dp_all->recent, &p->rq->who, (uint64_t)p->now_us);
     if (s->ops->begin(s, false, &t) != APR_SUCCESS) {
         dp_count(dp_here->count, DP_COUNT_store_errors, 1);
         return hand_on(p);

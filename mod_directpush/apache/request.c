@@ -9,6 +9,7 @@
 #include <http_protocol.h>
 
 #include "apache/module.h"
+#include "apache/outlet.h"
 #include "apache/park.h"
 #include "apache/passing.h"
 #include "apache/delivery.h"
@@ -191,6 +192,9 @@ int dp_request_handler(request_rec *r)
     dp_seat *seat = dp_seat_of(r->connection);
     if (!seat && !r->connection->master) {
         seat = dp_seat_make(r->connection);
+    }
+    if (seat) {
+        dp_outlet_add(seat);
     }
     rq->line = dp_line_of(r, seat, &rq->who);
     dp_delivery_next_request(seat, &rq->who);

@@ -3,14 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <apr_allocator.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_config.h>
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
-#include <mpm_common.h>
 #include <util_filter.h>
 
 #include "base/dp_check.h"
@@ -55,11 +53,6 @@ struct dp_kept {
     uint32_t texts_at;
     char bytes[];
 };
-
-/* Pool pages are given back in pieces of this size (APR's smallest node). */
-#define PAGE_PROBE (8192 - APR_MEMNODE_T_SIZE)
-/* More than a connection ever puts by: httpd's own limit is far below. */
-#define PAGES_MAX 512
 
 /* --- may it be given back? --- */
 
@@ -263,35 +256,6 @@ dp_kept *dp_shed_pack(request_rec *r, const char **out_why)
     pack_pairs(table, k->bytes, k->pairs_n);
     pack_texts(k, text);
     return k;
-}
-
-/* --- memory --- */
-
-/* Nodes that were used before come back with what was written to them; one
- * that is new from the system is all zero. */
-static bool is_used(const apr_memnode_t *node)
-{
-    static const char zero[64];
-    return memcmp((const char *)node + APR_MEMNODE_T_SIZE, zero, sizeof(zero))
-           != 0;
-}
-
-void dp_shed_give_back(request_rec *r)
-{
-    apr_allocator_t *a = apr_pool_allocator_get(r->connection->pool);
-    apr_allocator_max_free_set(a, 1); /* what is freed goes to the system */
-    apr_pool_destroy(r->pool);
-    /* What was freed before lies in the allocator's lists, from which it is
-     * taken first. */
-    bool goes_on = true;
-    for (int i = 0; goes_on && i < PAGES_MAX; i++) {
-        apr_memnode_t *node = apr_allocator_alloc(a, PAGE_PROBE);
-        goes_on = node && is_used(node);
-        if (node) {
-            apr_allocator_free(a, node);
-        }
-    }
-    apr_allocator_max_free_set(a, ap_max_mem_free);
 }
 
 /* --- made anew --- */

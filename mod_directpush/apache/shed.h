@@ -24,10 +24,6 @@ typedef struct dp_kept dp_kept;
  */
 dp_kept *dp_shed_pack(request_rec *r, const char **out_why);
 
-/** Give back the request that was packed, unlogged, and the memory that its
- *  connection has put by. The same worker. */
-void dp_shed_give_back(request_rec *r);
-
 /**
  * Make the request anew, as it was before it was answered; ends the block.
  * @param home  the pool to make it in, or NULL: the connection's. Whoever owns

@@ -129,6 +129,33 @@ bool dp_ping_params_get(dp_store *s, dp_store_txn *t, const dp_who *who,
     return is_known;
 }
 
+apr_status_t dp_ping_params_del(dp_store *s, const dp_who *who)
+{
+    dp_store_use u;
+    dp_store_key key;
+    apr_status_t rv = dp_store_enter(&u, s, NULL, true);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    dp_store_key_of(&key, 'p', who);
+    return dp_store_leave(&u, dp_store_del(&u, &key));
+}
+
+bool dp_ping_params_are_same(const dp_ping_params *a, const dp_ping_params *b)
+{
+    if (a->heartbeat_s != b->heartbeat_s || a->folders_n != b->folders_n) {
+        return false;
+    }
+    for (size_t i = 0; i < a->folders_n; i++) {
+        if (!dp_span_is(a->folders[i].id, b->folders[i].id)
+            || !dp_span_is(a->folders[i].class_name,
+                           b->folders[i].class_name)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The arrival of the Ping that the stored value came with; 0 if there is none,
  * or it is of another boot: its clock was another one. */
 static uint64_t stored_arrival(dp_span value)

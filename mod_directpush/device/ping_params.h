@@ -25,9 +25,14 @@ bool dp_ping_params_get(dp_store *s, dp_store_txn *t, const dp_who *who,
                         dp_ping_params *out);
 void dp_ping_params_free(dp_ping_params *p);
 
-/** Write, unless newer ones are there already. Nothing is written when
- *  nothing would change but the arrival. */
+/** Write, unless newer ones are there already. */
 apr_status_t dp_ping_params_put(dp_store *s, dp_store_txn *t,
                                 const dp_who *who, const dp_ping_params *p);
+
+/** Forget them: a Ping that leaves something out is asked for it. */
+apr_status_t dp_ping_params_del(dp_store *s, const dp_who *who);
+
+/** Do both ask for the same? When they did so does not matter. */
+bool dp_ping_params_are_same(const dp_ping_params *a, const dp_ping_params *b);
 
 #endif

@@ -309,6 +309,17 @@ void dp_hold_set_slot_locked(dp_hold_set *set, uint32_t slot,
     }
 }
 
+uint64_t dp_hold_set_newest_locked(dp_hold_set *set, dp_hash device)
+{
+    uint64_t newest = 0;
+    for (dp_map_node *at = dp_map_get(&set->by_device, device); at;
+         at = dp_map_same(at)) {
+        const dp_hold *hold = DP_TIMER_OWNER(at, dp_hold, by_device);
+        newest = hold->arrival > newest ? hold->arrival : newest;
+    }
+    return newest;
+}
+
 size_t dp_hold_set_end_locked(dp_hold_set *set, dp_hash device,
                               uint64_t arrival, dp_hold_cause cause,
                               dp_time_us now_us)

@@ -87,6 +87,9 @@ dp_verdict dp_hold_set_look_locked(dp_hold_set *set, dp_hold *hold,
 void dp_hold_set_slot_locked(dp_hold_set *set, uint32_t slot,
                              dp_time_us now_us);
 
+/** When the newest Ping of a device that waits here arrived; 0: none does. */
+uint64_t dp_hold_set_newest_locked(dp_hold_set *set, dp_hash device);
+
 /** End the holds of a device that arrived before `arrival`. @return how many */
 size_t dp_hold_set_end_locked(dp_hold_set *set, dp_hash device,
                               uint64_t arrival, dp_hold_cause cause,

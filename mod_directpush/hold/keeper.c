@@ -66,6 +66,20 @@ static void relook_all(dp_keeper *k)
     pthread_mutex_unlock(&set->lock);
 }
 
+/* A Ping of that device is held elsewhere. If ours is the newer one, that child
+ * has perhaps not heard of it: ours came when the place was ours already. */
+static void end_older(dp_keeper *k, dp_hash device, uint64_t arrival,
+                      dp_time_us now)
+{
+    dp_count(k->count, DP_COUNT_superseded,
+             (int64_t)dp_hold_set_end_locked(&k->set, device, arrival,
+                                             DP_CAUSE_NEWER, now));
+    uint64_t newest = dp_hold_set_newest_locked(&k->set, device);
+    if (newest > arrival) {
+        dp_keeper_tell_ping_locked(k, device, newest);
+    }
+}
+
 static void handle_event(dp_keeper *k, const dp_bus_event *ev)
 {
     dp_hold_set *set = &k->set;
@@ -86,9 +100,7 @@ static void handle_event(dp_keeper *k, const dp_bus_event *ev)
         break;
     case DP_BUS_KIND_PING:
         pthread_mutex_lock(&set->lock);
-        dp_count(k->count, DP_COUNT_superseded,
-                 (int64_t)dp_hold_set_end_locked(set, ev->hash, ev->arg,
-                                                 DP_CAUSE_NEWER, now));
+        end_older(k, ev->hash, ev->arg, now);
         pthread_mutex_unlock(&set->lock);
         break;
     case DP_BUS_KIND_FORGET:
@@ -248,6 +260,8 @@ apr_status_t dp_keeper_start(dp_keeper **out, const dp_keeper_args *args)
     k->hooks = args->hooks;
     k->count = args->count;
     k->told = args->told ? args->told : &k->own_told;
+    k->recent = args->recent;
+    k->child = args->child;
     k->tick_us = args->tick_us ? args->tick_us : TICK_US;
     k->nudge_fd = -1;
     if (!name_files(k, args->runtime_dir)) {

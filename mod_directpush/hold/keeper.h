@@ -14,6 +14,7 @@
 #include "hold/clerk.h"
 #include "hold/hold_set.h"
 #include "hold/link_client.h"
+#include "hold/recent.h"
 #include "stats/counters.h"
 
 typedef struct dp_keeper dp_keeper;
@@ -55,6 +56,8 @@ typedef struct dp_keeper_args {
     uint32_t provoke_per_s;
     dp_counter_slot *count;   /* may be NULL */
     dp_keeper_told *told;     /* NULL: this child speaks for itself */
+    dp_recent *recent;        /* NULL: all Pings are told to all children */
+    uint32_t child;           /* its name there */
     dp_time_us tick_us;       /* 0: a second; tests are less patient */
     dp_keeper_hooks hooks;
 } dp_keeper_args;

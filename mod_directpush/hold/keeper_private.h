@@ -27,6 +27,8 @@ struct dp_keeper {
     dp_hold_set set;
     dp_keeper_hooks hooks;
     dp_counter_slot *count;
+    dp_recent *recent;           /* or NULL */
+    uint32_t child;
     int nudge_fd;
     char bus_path[512], socket_path[512];
 
@@ -80,6 +82,9 @@ void dp_keeper_lapped(dp_keeper *k);
 
 /* Free what workers have left and nobody will send. */
 void dp_keeper_drop_lines(dp_keeper *k);
+
+/* Queue a `ping`, so that other children end older ones. Lock held. */
+void dp_keeper_tell_ping_locked(dp_keeper *k, dp_hash device, uint64_t arrival);
 
 /* Queue a `watch`, unless the bus says that it is fresh. Lock held. */
 void dp_keeper_ask_locked(dp_keeper *k, dp_hash key, dp_bus_ref ref,

@@ -50,7 +50,7 @@ void dp_keeper_ask_locked(dp_keeper *k, dp_hash key, dp_bus_ref ref,
     dp_hold_set_nudge_locked(&k->set, 0);
 }
 
-static void tell_ping(dp_keeper *k, dp_hash device, uint64_t arrival)
+void dp_keeper_tell_ping_locked(dp_keeper *k, dp_hash device, uint64_t arrival)
 {
     if (k->pings_n >= DP_KEEPER_PINGS_MAX) {
         return; /* the watcher is away; older Pings end by themselves */
@@ -84,16 +84,10 @@ static void ask_for_topics(dp_keeper *k, dp_hold *hold, dp_time_us now_us)
     }
 }
 
-/* The Ping's worker may have been overtaken by that of a newer one. */
-static bool is_superseded(const dp_hold_set *set, const dp_hold *hold)
+/* Linked already: a child that takes the device over from now on tells us. */
+static bool must_tell(dp_keeper *k, const dp_hold *hold)
 {
-    for (dp_map_node *at = dp_map_get(&set->by_device, hold->by_device.key);
-         at; at = dp_map_same(at)) {
-        if (DP_TIMER_OWNER(at, dp_hold, by_device)->arrival > hold->arrival) {
-            return true;
-        }
-    }
-    return false;
+    return !k->recent || !dp_recent_claim(k->recent, &hold->who, k->child);
 }
 
 dp_verdict dp_keeper_worker_park(dp_keeper *k, dp_hold *hold,
@@ -107,7 +101,8 @@ dp_verdict dp_keeper_worker_park(dp_keeper *k, dp_hold *hold,
     dp_count(k->count, DP_COUNT_superseded,
              (int64_t)dp_hold_set_end_locked(set, device, hold->arrival,
                                              DP_CAUSE_NEWER, now));
-    if (is_superseded(set, hold)) {
+    if (dp_hold_set_newest_locked(set, device) > hold->arrival) {
+        /* its worker was overtaken by that of a newer one */
         hold->ending = DP_CAUSE_NEWER;
     }
     if (set->is_draining) {
@@ -115,11 +110,15 @@ dp_verdict dp_keeper_worker_park(dp_keeper *k, dp_hold *hold,
         hold->must_close = true;
     }
     ask_for_topics(k, hold, now);
+    uint64_t arrival = hold->arrival;
+    bool tells = must_tell(k, hold);
     dp_verdict v = dp_hold_set_look_locked(set, hold, false, now);
     if (v.status) {
         dp_hold_set_remove_locked(set, hold);
     }
-    tell_ping(k, device, hold->arrival);
+    if (tells) {
+        dp_keeper_tell_ping_locked(k, device, arrival);
+    }
     pthread_mutex_unlock(&set->lock);
     return v;
 }
@@ -204,7 +203,7 @@ void dp_keeper_end(dp_keeper *k, const dp_who *who, dp_hold_cause cause)
     dp_time_us now = dp_clock_mono_us();
     dp_hold_set_end_locked(&k->set, device, UINT64_MAX, cause, now);
     /* in other children, as a newer Ping does it */
-    tell_ping(k, device, (uint64_t)now);
+    dp_keeper_tell_ping_locked(k, device, (uint64_t)now);
     pthread_mutex_unlock(&k->set.lock);
 }
 

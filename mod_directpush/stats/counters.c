@@ -61,6 +61,16 @@ int64_t dp_counters_sum(dp_counters *block, dp_counter c)
     return sum;
 }
 
+bool dp_counters_is_below(dp_counters *block, dp_counter c, int64_t bound)
+{
+    int64_t sum = 0; /* with what the dead have left behind */
+    for (size_t i = 0; i < block->slots_n; i++) {
+        sum += atomic_load_explicit(&block->slot[i].value[c],
+                                    memory_order_relaxed);
+    }
+    return sum < bound || dp_counters_sum(block, c) < bound;
+}
+
 const char *dp_counter_name(dp_counter c)
 {
     return list[c].name;

@@ -8,6 +8,7 @@
 #define COUNTERS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,6 +46,10 @@ dp_counter_slot *dp_counters_claim(dp_counters *block);
 
 /** Sum of one counter over all slots. */
 int64_t dp_counters_sum(dp_counters *block, dp_counter c);
+
+/** Is it below `bound`? Who is gone is looked for only if that matters: cheap
+ *  where dp_counters_sum() is a system call for each slot. */
+bool dp_counters_is_below(dp_counters *block, dp_counter c, int64_t bound);
 
 const char *dp_counter_name(dp_counter c);
 const char *dp_counter_help(dp_counter c);

@@ -57,6 +57,18 @@ static void a_process_counts_in_its_slot(void **state)
     assert_int_equal(dp_counters_sum(block, DP_COUNT_marks), 0);
 }
 
+static void a_bound_counts_the_living_only(void **state)
+{
+    dp_counters *block = *state;
+    live_and_die(block, 1, 5);
+    dp_count(dp_counters_claim(block), DP_COUNT_held, 1);
+    live_and_die(block, 1, 7);
+    assert_int_equal(dp_counters_sum(block, DP_COUNT_held), 1);
+    assert_true(dp_counters_is_below(block, DP_COUNT_held, 100));
+    assert_true(dp_counters_is_below(block, DP_COUNT_held, 2));
+    assert_false(dp_counters_is_below(block, DP_COUNT_held, 1));
+}
+
 static void slots_of_living_processes_are_not_given_twice(void **state)
 {
     dp_counters *block = *state;
@@ -119,6 +131,7 @@ int main(void)
         COUNT_TEST(without_a_slot_nothing_is_counted),
         COUNT_TEST(the_dead_hold_nothing_but_have_done_what_they_did),
         COUNT_TEST(who_takes_over_a_slot_goes_on_counting),
+        COUNT_TEST(a_bound_counts_the_living_only),
         COUNT_TEST(every_counter_has_name_help_and_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

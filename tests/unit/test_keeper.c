@@ -33,7 +33,7 @@ typedef struct box {
     pthread_cond_t news;
     answer answers[64];
     unsigned answers_n, forgets_n, ticks_n, errors_n, closes_n;
-    bool forgets_everybody;
+    bool forgets_everybody, shares_recent;
     dp_hash last_forget;
     char last_error[1024];
 } box;
@@ -116,6 +116,9 @@ static int setup(void **state)
     return 0;
 }
 
+/* Not on the stack: megabytes. */
+static dp_recent recent;
+
 static void start(box *b)
 {
     const dp_keeper_args args = {
@@ -123,6 +126,8 @@ static void start(box *b)
         .provoke = &b->provoke,
         .provoke_per_s = 1000,
         .count = dp_counters_claim(b->counters),
+        .recent = b->shares_recent ? &recent : NULL,
+        .child = b->shares_recent ? dp_recent_child(&recent) : 0,
         .tick_us = SECOND / 50,
         .hooks = {.loop_answer = on_answer,
                   .loop_close = on_close,
@@ -779,6 +784,49 @@ static void a_newer_ping_elsewhere_ends_the_one_here(void **state)
     assert_int_equal(dp_hold_state_of(other), DP_HOLD_HELD);
 }
 
+/* Of three Pings that came here one after the other the first is told; then
+ * one comes elsewhere, and the next here is told again. */
+static void only_who_takes_a_device_over_tells_others(void **state)
+{
+    box *b = *state;
+    b->shares_recent = true;
+    all_up(b);
+    dp_who a = who("A");
+    dp_hold *h[4];
+    for (int i = 0; i < 3; i++) {
+        h[i] = parked(b, "A");
+    }
+    WAIT_UNTIL(fw_saw(b, &b->fw->pings_n, 1));
+    assert_false(dp_recent_claim(&recent, &a, dp_recent_child(&recent)));
+    h[3] = parked(b, "A");
+    WAIT_UNTIL(fw_saw(b, &b->fw->pings_n, 2));
+    ticks(b, 3);
+    fw_lock(b->fw);
+    assert_int_equal(b->fw->pings_n, 2);
+    fw_unlock(b->fw);
+    answered(b, 3);
+    for (int i = 0; i < 4; i++) {
+        end(b, &h[i]);
+    }
+}
+
+/* Another child took the device over just after ours had seen that it was its
+ * own: it hears of the newer Ping here when it tells of its older one. */
+static void who_tells_of_an_older_ping_hears_of_the_newer(void **state)
+{
+    box *b = *state;
+    b->shares_recent = true;
+    all_up(b);
+    dp_hold *first = parked(b, "A"), *h = parked(b, "A");
+    answered(b, 1);
+    WAIT_UNTIL(fw_saw(b, &b->fw->pings_n, 1));
+    fw_tell(b->fw, DP_BUS_KIND_PING, h->by_device.key, h->arrival - 1);
+    WAIT_UNTIL(fw_saw(b, &b->fw->pings_n, 2));
+    assert_int_equal(dp_hold_state_of(h), DP_HOLD_HELD);
+    end(b, &first);
+    end(b, &h);
+}
+
 static void a_device_that_is_refused_ends(void **state)
 {
     box *b = *state;
@@ -1005,6 +1053,8 @@ int main(void)
         BOX_TEST(a_newer_ping_ends_the_older_here_and_tells_the_watcher),
         BOX_TEST(a_ping_that_was_overtaken_ends_itself),
         BOX_TEST(a_newer_ping_elsewhere_ends_the_one_here),
+        BOX_TEST(only_who_takes_a_device_over_tells_others),
+        BOX_TEST(who_tells_of_an_older_ping_hears_of_the_newer),
         BOX_TEST(a_device_that_is_refused_ends),
         BOX_TEST(a_mark_that_became_firm_ends_the_wait),
         BOX_TEST(a_forget_is_handed_on),

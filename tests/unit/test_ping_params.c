@@ -35,6 +35,37 @@ static void nothing_is_known_at_first(void **state)
     dp_ping_params_free(&p);
 }
 
+static void what_is_forgotten_is_asked_for(void **state)
+{
+    lab *l = *state;
+    put(l, 600, 5, "1");
+    assert_int_equal(dp_ping_params_del(l->store, &l->who), APR_SUCCESS);
+    assert_int_equal(heartbeat_of(l), 0);
+    dp_ping_params_del(l->store, &l->who); /* harmless */
+}
+
+static void only_the_arrival_may_differ_of_what_is_the_same(void **state)
+{
+    dp_ping_folder f[] = {{S("1"), S("Email")}, {S("2"), S("Tasks")}},
+                   g[] = {{S("1"), S("Email")}, {S("2"), S("Notes")}},
+                   h[] = {{S("1"), S("Email")}, {S("3"), S("Tasks")}};
+    dp_ping_params a = {.heartbeat_s = 60, .arrival = 1, .folders_n = 2,
+                        .folders = f};
+    dp_ping_params b = a;
+    b.arrival = 2;
+    assert_true(dp_ping_params_are_same(&a, &b));
+    b.heartbeat_s = 61;
+    assert_false(dp_ping_params_are_same(&a, &b));
+    b = a;
+    b.folders_n = 1;
+    assert_false(dp_ping_params_are_same(&a, &b));
+    b.folders_n = 2;
+    b.folders = g;
+    assert_false(dp_ping_params_are_same(&a, &b));
+    b.folders = h;
+    assert_false(dp_ping_params_are_same(&a, &b));
+}
+
 static void ids_and_classes_come_back_byte_for_byte(void **state)
 {
     lab *l = *state;
@@ -153,6 +184,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LAB_BOTH(nothing_is_known_at_first),
         LAB_BOTH(ids_and_classes_come_back_byte_for_byte),
+        LAB_BOTH(what_is_forgotten_is_asked_for),
+        LAB_BOTH(only_the_arrival_may_differ_of_what_is_the_same),
         LAB_BOTH(the_newest_arrival_wins),
         LAB_BOTH(an_arrival_of_another_boot_does_not_win),
         LAB_BOTH(what_cannot_be_kept_is_forgotten),

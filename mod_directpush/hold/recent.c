@@ -1,0 +1,53 @@
+#include "hold/recent.h"
+
+#include <string.h>
+
+/* Bits of a child's name: it takes a server a while to have that many. */
+#define CHILD_BITS 24
+
+void dp_recent_init(dp_recent *r, const uint8_t *key)
+{
+    memcpy(r->key, key, sizeof(r->key));
+}
+
+uint32_t dp_recent_child(dp_recent *r)
+{
+    uint32_t n = atomic_fetch_add_explicit(&r->children_n, 1,
+                                           memory_order_relaxed);
+    return (n + 1) & ((1u << CHILD_BITS) - 1);
+}
+
+static dp_recent_place *place_of(dp_recent *r, dp_hash h)
+{
+    return &r->place[h.w[0] % DP_RECENT_PLACES];
+}
+
+bool dp_recent_claim(dp_recent *r, const dp_who *who, uint32_t child)
+{
+    dp_hash h = dp_who_hash(r->key, who);
+    uint64_t mine = h.w[1] << CHILD_BITS | child;
+    /* Both halves of what matters here are reads after writes of others: the
+     * hold was linked before; who claims the place later sees ours, or we see
+     * theirs in the journal. */
+    return atomic_exchange_explicit(&place_of(r, h)->last, mine,
+                                    memory_order_seq_cst) == mine;
+}
+
+void dp_recent_note(dp_recent *r, const dp_who *who, uint64_t arrival)
+{
+    dp_recent_place *at = place_of(r, dp_who_hash(r->key, who));
+    uint64_t seen = atomic_load_explicit(&at->newest, memory_order_relaxed);
+    while (seen < arrival
+           && !atomic_compare_exchange_weak_explicit(&at->newest, &seen,
+                                                     arrival,
+                                                     memory_order_seq_cst,
+                                                     memory_order_relaxed)) {
+        /* seen is what is there now */
+    }
+}
+
+bool dp_recent_is_newer(dp_recent *r, const dp_who *who, uint64_t arrival)
+{
+    dp_recent_place *at = place_of(r, dp_who_hash(r->key, who));
+    return atomic_load_explicit(&at->newest, memory_order_seq_cst) > arrival;
+}

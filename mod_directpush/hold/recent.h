@@ -1,0 +1,52 @@
+/* recent: which child a device's last Ping came to, and when; shared by all
+ * children of a server.
+ *
+ * A newer Ping ends an older one of its device, wherever that is held. Most
+ * come over the same connection as the one before, so to the same child: then
+ * there is nobody to be told. And most ask for the same as the one before: then
+ * there is nothing to be stored.
+ *
+ * One place for each device, by a hash; two devices that share one cost a word
+ * too many to the other children, never one too few.
+ */
+#ifndef RECENT_H
+#define RECENT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "device/device.h"
+
+#define DP_RECENT_PLACES ((size_t)1 << 18)
+
+typedef struct dp_recent_place {
+    _Atomic uint64_t last;   /* hash of a device, and the child it was at */
+    _Atomic uint64_t newest; /* arrival of the newest Ping of those here */
+} dp_recent_place;
+
+typedef struct dp_recent {
+    uint8_t key[DP_HASH_KEY_SIZE];
+    _Atomic uint32_t children_n; /* names given so far */
+    dp_recent_place place[DP_RECENT_PLACES];
+} dp_recent;
+
+/** In shared memory that is all zero, before the first fork. */
+void dp_recent_init(dp_recent *r, const uint8_t *key);
+
+/** A name for a child, which no other had before. */
+uint32_t dp_recent_child(dp_recent *r);
+
+/**
+ * A Ping is this child's, and its hold is linked.
+ * @return true: the one before was, too, and all others know that
+ */
+bool dp_recent_claim(dp_recent *r, const dp_who *who, uint32_t child);
+
+/** A Ping arrived; before what is stored of its device is read. */
+void dp_recent_note(dp_recent *r, const dp_who *who, uint64_t arrival);
+
+/** Did a newer one arrive? (Or one of a device that shares the place.) */
+bool dp_recent_is_newer(dp_recent *r, const dp_who *who, uint64_t arrival);
+
+#endif
