@@ -23,8 +23,9 @@ dp_limits dp_limit;
 #define FD_RESERVE_FIXED 50
 /* - of connections that are answered before they are closed, or linger */
 #define FD_PASSING_FIXED 50
-/*   ... and this part of all of them, for storms */
+/*   ... and this part of all of them, for storms, but no more than that */
 #define FD_PASSING_PART 32
+#define FD_PASSING_MOST 256
 
 static int query(int what)
 {
@@ -56,7 +57,9 @@ static void bound_descriptors(size_t threads)
 {
     size_t all = fd_limit();
     size_t reserve = FD_RESERVE_FIXED + threads + (threads + 1) / 2;
-    size_t passing = FD_PASSING_FIXED + threads / 2 + all / FD_PASSING_PART;
+    size_t storm = all / FD_PASSING_PART;
+    storm = storm < FD_PASSING_MOST ? storm : FD_PASSING_MOST;
+    size_t passing = FD_PASSING_FIXED + threads / 2 + storm;
     dp_limit.fd_all = all;
     if (all > 2 * (reserve + passing)) {
         dp_limit.fd_kept = all - reserve - passing;
@@ -81,12 +84,12 @@ static double phones_by_fd(void)
 
 /* The MPM accepts while there are fewer connections than threads + idle workers
  * * factor. With as many as it takes when all idle, one worker that is at work
- * would keep out everybody, also those who are to hear 503: a quarter of them
+ * would keep out everybody, also those who are to hear 503: an eighth of them
  * may be at work. Three at least: the MPM has taken one for the next connection,
  * and wants one more than it needs before it accepts again. */
 static double phones_by_mpm(int threads, double factor)
 {
-    int at_work = (threads + 3) / 4;
+    int at_work = (threads + 7) / 8;
     at_work = at_work < 3 ? 3 : at_work;
     at_work = at_work < threads ? at_work : threads - 1;
     return threads + (threads - at_work) * (double)(int)factor;

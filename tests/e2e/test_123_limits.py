@@ -6,7 +6,7 @@ import re
 import pytest
 
 from dp.httpd import EAS
-from dp.process import wait_until
+from dp.process import REPO, wait_until
 from dp.wire import ConnectionLost, Pending, Wire, http_request
 
 FULL = r"directpush:warn.*no room for"
@@ -191,11 +191,13 @@ def idle(site, n, path="/", port=None):
 
 
 def test_who_is_there_reaches_the_backend_from_a_full_child(make_site):
-    """Each worker has a connection of its own to it."""
-    site = make_site(users={"alice": "secret"}, httpd=FEW_FILES)
+    """Each worker has a connection of its own to it. There are more workers
+    than are at work at a time: else httpd closes all idle connections."""
+    site = make_site(users={"alice": "secret"}, httpd=dict(
+        FEW_FILES, children=1, threads=32, open_files=500))
     children = site.httpd.children()
-    phones = [site.synced_phone(tls=False) for _ in range(12)]
-    wires = idle(site, 700)
+    phones = [site.synced_phone(tls=False) for _ in range(8)]
+    wires = idle(site, 600)
     site.mails().deliver("one")
     syncs = [phone.start_sync("INBOX") for phone in phones]
     for phone, sync in zip(phones, syncs):
@@ -245,3 +247,36 @@ def test_others_who_keep_connections_drain_no_child(make_site, others, n):
     site.held_phone(tls=False)
     assert site.httpd.children() == children
     assert site.httpd.metric("drained") == 0
+
+
+def sizing(column):
+    """README's table for so many phones: {name: cell}."""
+    with open(os.path.join(REPO, "README.md")) as f:
+        table = f.read().partition("## How many phones")[2]
+    rows = [[cell.strip() for cell in line.strip("|\n").split("|")]
+            for line in table.splitlines() if line.startswith("| ")]
+    at = rows[0].index(column)
+    return {re.sub(r" \(.*\)$", "", re.sub(r"^\*[^*]*\* ?|`", "", row[0])):
+            row[at] for row in rows[1:] if len(row) > at and row[at]}
+
+
+@pytest.mark.parametrize("phones", ["1,000", "10,000", "100,000"])
+def test_the_start_says_what_readme_says(make_site, open_files, phones):
+    cell = sizing(phones)
+    files = int((re.findall(r"\d+", cell["APACHE_ULIMIT_MAX_FILES"])
+                 or [8192])[0])
+    open_files(files)
+    site = make_site(httpd=dict(
+        threads=int(cell["ThreadsPerChild"]), open_files=files,
+        async_factor=int(cell["AsyncRequestWorkerFactor"]),
+        children=int(cell["MaxRequestWorkers"]) // int(cell["ThreadsPerChild"]),
+        main=["%s %s" % (name, cell[name].strip("`")) for name in (
+            "StartServers", "ServerLimit", "MaxSpareThreads", "ListenBacklog",
+            "DirectPushDrain", "DirectPushProvoke") if cell[name] != "–"]))
+    (line,) = site.httpd.grep("directpush:notice.*capacity")
+    said = re.search(r"up to (\d+) phones \((\d+) children, (\d+) each\)", line)
+    assert said[1] == cell["up to … phones"]
+    assert "%s, %s" % said.group(2, 3) == cell["…"]
+    assert int(said[1]) > int(phones.replace(",", ""))
+    assert len(site.httpd.children()) == int(cell["StartServers"])
+    assert not site.httpd.grep("lets a child accept|MaxSpareThreads")
