@@ -70,6 +70,9 @@ int dp_answer_busy(request_rec *r, const char *why)
     apr_table_setn(r->err_headers_out, "Retry-After",
                    apr_itoa(r->pool, seconds));
     apr_table_setn(r->notes, "directpush-outcome", why);
+    /* 503 ends the connection; a phone that stays on it has its place in this
+     * child for 2 s, not 30 */
+    apr_table_setn(r->connection->notes, "short-lingering-close", "1");
     dp_count(dp_here->count, DP_COUNT_refused_busy, 1);
     return HTTP_SERVICE_UNAVAILABLE;
 }

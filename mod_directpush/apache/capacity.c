@@ -1,6 +1,8 @@
 #include "apache/capacity.h"
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <ap_mpm.h>
 #include <apr_strings.h>
@@ -13,9 +15,17 @@
 
 dp_limits dp_limit;
 
-/* Descriptors that a child needs for other than phones: logs, libraries,
- * the backend's connections (one per worker), ours. */
-#define FD_RESERVE_FIXED 100
+/* Descriptors of a child that no phone gets:
+ * - in use from its start, but not open yet when the parent counts: the MPM's
+ *   (epoll, pipes), the store's, the keeper's, the link's; 14 seen */
+#define FD_OWN 20
+/* - that are opened now and then: the bus and the link anew, libraries, files */
+#define FD_RESERVE_FIXED 50
+/* - of connections that are answered before they are closed, or linger */
+#define FD_PASSING_FIXED 50
+/*   ... and this part of all of them, for storms, but no more than that */
+#define FD_PASSING_PART 32
+#define FD_PASSING_MOST 256
 
 static int query(int what)
 {
@@ -41,15 +51,48 @@ static size_t fd_limit(void)
     return (size_t)l.rlim_cur;
 }
 
-static size_t fd_reserve(void)
+/* Each worker may have a connection to the backend, and one that was accepted
+ * but not looked at; half of them hold an HTTP/2 stream (blocking.c). */
+static void bound_descriptors(size_t threads)
 {
-    return FD_RESERVE_FIXED + 2 * (size_t)query(AP_MPMQ_MAX_THREADS);
+    size_t all = fd_limit();
+    size_t reserve = FD_RESERVE_FIXED + threads + (threads + 1) / 2;
+    size_t storm = all / FD_PASSING_PART;
+    storm = storm < FD_PASSING_MOST ? storm : FD_PASSING_MOST;
+    size_t passing = FD_PASSING_FIXED + threads / 2 + storm;
+    dp_limit.fd_all = all;
+    if (all > 2 * (reserve + passing)) {
+        dp_limit.fd_kept = all - reserve - passing;
+        dp_limit.fd_served = all - reserve;
+    }
+    else { /* too few for anything; what there is, is shared out */
+        dp_limit.fd_kept = all / 2;
+        dp_limit.fd_served = all - all / 4;
+    }
 }
 
-size_t dp_capacity_of_child(void)
+/* Phones that have a descriptor: less those in use already, as by log files. */
+static double phones_by_fd(void)
 {
-    size_t limit = fd_limit(), reserve = fd_reserve();
-    return limit > 2 * reserve ? limit - reserve : limit / 2;
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    size_t used = FD_OWN + (fd > 0 ? (size_t)fd : 0);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return dp_limit.fd_kept > used ? (double)(dp_limit.fd_kept - used) : 0;
+}
+
+/* The MPM accepts while there are fewer connections than threads + idle workers
+ * * factor. With as many as it takes when all idle, one worker that is at work
+ * would keep out everybody, also those who are to hear 503: an eighth of them
+ * may be at work. Three at least: the MPM has taken one for the next connection,
+ * and wants one more than it needs before it accepts again. */
+static double phones_by_mpm(int threads, double factor)
+{
+    int at_work = (threads + 7) / 8;
+    at_work = at_work < 3 ? 3 : at_work;
+    at_work = at_work < threads ? at_work : threads - 1;
+    return threads + (threads - at_work) * (double)(int)factor;
 }
 
 /* The value of a directive of the MPM, which no query tells. */
@@ -76,9 +119,24 @@ static void warn_blocking(server_rec *s)
                  ap_show_mpm(), (apr_int64_t)dp_limit.blocking);
 }
 
-/* One piece of advice per limit that is below `want`. */
-static void advise(server_rec *s, apr_pool_t *p, double factor, int threads,
-                   int children)
+/* A child that has no descriptor left goes on accepting, and httpd starts no
+ * other for those whom it has to refuse. */
+static void advise_factor(server_rec *s, double factor, int threads,
+                          double by_fd)
+{
+    int fits = (int)(by_fd / threads) - 1;
+    if (threads * (1.0 + (int)factor) > by_fd && fits > 0) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                     "AsyncRequestWorkerFactor %.0f lets a child accept %.0f "
+                     "connections, but it has open files for %.0f: phones "
+                     "beyond are refused by it while others may have room. Set "
+                     "AsyncRequestWorkerFactor %d, or allow more open files",
+                     factor, threads * (1.0 + (int)factor), by_fd, fits);
+    }
+}
+
+/* One piece of advice per limit that is below what is wanted. */
+static void advise(server_rec *s, int threads, int children)
 {
     int max_spare = (int)setting("MaxSpareThreads", 250);
     int workers = (int)setting("MaxRequestWorkers", threads * children);
@@ -154,13 +212,15 @@ void dp_capacity_check(apr_pool_t *ptemp, server_rec *s)
     int streams = h2_workers(threads);
     dp_limit.streams = (streams < threads ? streams : threads) / 2;
     dp_limit.holds = conf->max_holds > 0 ? conf->max_holds : INT64_MAX;
+    bound_descriptors((size_t)threads);
     if (!dp_capacity_can_park()) {
         warn_blocking(s);
         return;
     }
     double factor = setting("AsyncRequestWorkerFactor", 2);
-    double by_mpm = threads * (1 + factor);
-    double by_fd = (double)dp_capacity_of_child();
+    double by_mpm = phones_by_mpm(threads, factor);
+    double by_fd = phones_by_fd();
+    dp_limit.conns = (int64_t)(by_mpm * children);
     double per_child = by_mpm < by_fd ? by_mpm : by_fd;
     double all = per_child * children;
     if (all > (double)dp_limit.holds) {
@@ -173,9 +233,10 @@ void dp_capacity_check(apr_pool_t *ptemp, server_rec *s)
                  all, children, per_child,
                  all < per_child * children ? "DirectPushMaxHolds"
                                             : bottleneck(by_mpm, by_fd),
-                 factor, threads, fd_limit());
+                 factor, threads, dp_limit.fd_all);
     if (offers_h2(s)) {
         tell_h2(s, threads);
     }
-    advise(s, ptemp, factor, threads, children);
+    advise_factor(s, factor, threads, by_fd);
+    advise(s, threads, children);
 }

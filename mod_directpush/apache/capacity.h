@@ -9,9 +9,6 @@
 /** Work out dp_limit; log the capacity and what would raise it. */
 void dp_capacity_check(apr_pool_t *ptemp, server_rec *s);
 
-/** Holds that one child can take by its descriptors. */
-size_t dp_capacity_of_child(void);
-
 /** Can this MPM park connections? */
 bool dp_capacity_can_park(void);
 

@@ -117,6 +117,7 @@ int dp_child_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
     main_server = s;
     /* another configuration may load other modules */
     atomic_store_explicit(&dp_all->told_whole, 0, memory_order_relaxed);
+    atomic_store_explicit(&dp_all->told_full, 0, memory_order_relaxed);
     dp_store_complain = log_store;
     apr_status_t rv = dp_store_prepare(conf->state_dir,
                                        ap_unixd_config.user_id,
@@ -303,7 +304,6 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     child->log_pool = make_log_pool(pchild);
     child->spare = dp_spare_make(pchild);
     child->can_park = dp_capacity_can_park();
-    child->holds_max = dp_capacity_of_child();
     child->count = dp_counters_claim(&dp_all->counters);
     dp_here = child; /* the keeper's first lines are logged through it */
     apr_status_t rv = start(child, s);

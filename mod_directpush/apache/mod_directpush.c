@@ -12,6 +12,7 @@
 #include "apache/park.h"
 #include "apache/passing.h"
 #include "apache/request.h"
+#include "apache/room.h"
 #include "apache/shadow.h"
 #include "apache/status.h"
 
@@ -39,6 +40,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_FIRST);
     dp_shadow_register(p);
     dp_child_register(p);
+    dp_room_register(p);
     dp_park_register(p);
     dp_passing_register(p);
     dp_outlet_register(p);

@@ -19,6 +19,7 @@ typedef struct dp_shared {
     dp_spread_rate provoke;
     dp_keeper_told told;
     _Atomic int32_t told_whole; /* … that requests are kept whole */
+    _Atomic int32_t told_full;  /* … what there is no room for: room.c */
     /* never written to a disk; the same after a graceful restart, so that
      * what the backend accepted stays accepted */
     uint8_t proof_key[DP_HASH_KEY_SIZE];
@@ -36,7 +37,6 @@ typedef struct dp_child {
     apr_pool_t *log_pool; /* requests of shed.h, to be logged; the clerk's */
     dp_counter_slot *count;
     bool can_park;      /* the MPM knows CONN_STATE_ASYNC_WAITIO */
-    size_t holds_max;   /* of this child, by its descriptors */
 } dp_child;
 
 extern dp_child *dp_here;
@@ -46,6 +46,10 @@ extern dp_shared *dp_all;
 typedef struct dp_limits {
     int64_t holds, blocking, passed;
     int64_t streams; /* HTTP/2 streams of one child that may hold a Ping */
+    int64_t conns; /* with as many, the MPM still accepts further ones */
+    /* descriptors of one child, and from which number on a connection is not
+     * kept, not even served */
+    size_t fd_all, fd_kept, fd_served;
 } dp_limits;
 extern dp_limits dp_limit;
 

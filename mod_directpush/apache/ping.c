@@ -10,6 +10,7 @@
 #include "apache/module.h"
 #include "apache/park.h"
 #include "apache/passing.h"
+#include "apache/room.h"
 #include "apache/stream.h"
 #include "base/dp_check.h"
 #include "device/coll_state.h"
@@ -318,17 +319,6 @@ static int hold_it(ping *p, dp_hold *hold, const dp_topic_spec *names)
     return rc;
 }
 
-static bool has_capacity(void)
-{
-    dp_hold_set *set = dp_keeper_set(dp_here->keeper);
-    pthread_mutex_lock(&set->lock);
-    size_t here = set->holds_n;
-    pthread_mutex_unlock(&set->lock);
-    return here < dp_here->holds_max
-           && dp_counters_is_below(&dp_all->counters, DP_COUNT_held,
-                                   dp_limit.holds);
-}
-
 /* The credentials are proven: the Ping is ours. */
 static int serve(ping *p)
 {
@@ -348,7 +338,7 @@ static int serve(ping *p)
         dp_count(dp_here->count, DP_COUNT_store_errors, 1);
         return hand_on(p);
     }
-    if (!status && has_capacity()) {
+    if (!status && dp_room_for_hold(p->r)) {
         hold = make_hold(p, t, &names);
     }
     s->ops->abort(&t);

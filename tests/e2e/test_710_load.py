@@ -12,7 +12,7 @@ import pytest
 
 from dp.httpd import Vhost
 from dp.load import Load, LoadBackend
-from dp.process import free_ports, wait_until
+from dp.process import built, free_ports, wait_until
 
 DEVICES = 60
 
@@ -261,6 +261,62 @@ def test_without_a_watcher_it_says_so_and_ends(load_site, load):
     run = load(site, "hold=60", "--publish", "/nonexistent/control.sock")
     _, complaints = run.ends(1)
     assert "/nonexistent/control.sock: No such file" in complaints
+
+
+def test_a_server_that_is_not_there_ends_it():
+    run = Load(["--devices", DEVICES, "--steps", "hold=60,idle=3600",
+                "--patience", 2],
+               ["http://127.0.0.1:%d" % free_ports(1)[0], "user%d"])
+    workers = wait_until(lambda: len(run.workers()) == 2 and run.workers())
+    steps, complaints = run.ends(1)
+    assert [e["step"] for e in steps] == ["hold"]
+    assert steps[0]["held"] == 0 and steps[0]["failures"]["connect"] > 0
+    assert "0 of 60 devices" in complaints
+    assert "Connection refused" in complaints
+    assert all_gone(workers)
+
+
+def with_few_files(n, *options):
+    """@return CompletedProcess of the program, with ulimit -n"""
+    return subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -n %d; exec "$@"' % n, "sh",
+         built("directpush-device"), *[str(o) for o in options]],
+        env=dict(os.environ, DIRECTPUSH_PASSWORD="secret"), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+
+
+def test_more_devices_than_descriptors_are_refused_at_the_start():
+    done = with_few_files(200, "--devices", 500, "--processes", 2, "--steps",
+                          "hold=500", "http://127.0.0.1:9", "user%d")
+    assert done.returncode == 1
+    assert "raise ulimit -n or --processes" in done.stdout
+
+
+def test_who_finds_no_descriptor_left_says_so_and_ends(load_site):
+    """Fewer than it reckons with: the others are held until it ends."""
+    site = load_site()
+    done = with_few_files(
+        40, "--devices", 60, "--processes", 1, "--steps", "hold=60",
+        "--patience", 3, "--publish", site.watcher.socket,
+        "http://127.0.0.1:%d" % site.httpd.plain_port, "user%d")
+    assert done.returncode == 1, done.stdout
+    assert "Too many open files" in done.stdout
+    site.wait_held(0)
+
+
+@pytest.mark.parametrize("when", ["start", "storm"])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_whenever_it_is_stopped_nothing_is_left(load_site, load, when, how):
+    """Also while devices are on their way, not only while all wait."""
+    site = load_site()
+    run = load(site, "hold=60,storm,idle=3600")
+    if when == "storm":
+        run.step("hold")
+    workers = wait_until(lambda: len(run.workers()) == 2 and run.workers())
+    run.popen.send_signal(how)
+    assert run.popen.wait() != 0
+    wait_until(lambda: all_gone(workers), "no worker is left")
+    site.wait_held(0)
 
 
 def test_the_text_says_the_same(load_site):

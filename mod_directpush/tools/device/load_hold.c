@@ -2,6 +2,7 @@
 #include "tools/device/load_steps.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 typedef struct hold {
     uint32_t wanted;
@@ -75,9 +76,18 @@ static dp_load_end judge(const hold *h, const dp_load_counts *now)
 static dp_load_end give_up(const dp_load_coordinator *c, const hold *h,
                            const dp_load_counts *now)
 {
+    int error = 0;
+    for (uint32_t i = 0; i < c->shared->workers_n; i++) {
+        int one = atomic_load(&c->shared->slots[i].connect_error);
+        error = one ? one : error;
+    }
+    bool has_failed = now->failures[DP_LOAD_FAIL_CONNECT] >
+                      h->before.failures[DP_LOAD_FAIL_CONNECT];
     dp_load_complain("waited %u s for more than %" PRIu64
-                     " of %u devices to be held",
-                     c->args->patience_s, h->most, h->wanted);
+                     " of %u devices to be held%s%s",
+                     c->args->patience_s, h->most, h->wanted,
+                     has_failed ? "; the last attempt to connect: " : "",
+                     has_failed ? strerror(error) : "");
     return now->waiting ? DP_LOAD_MISSING : DP_LOAD_OVER;
 }
 

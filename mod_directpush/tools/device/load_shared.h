@@ -31,6 +31,7 @@ typedef struct dp_load_slot {
     _Atomic uint64_t needless; /* … with news that nobody published */
     _Atomic uint64_t expired;  /* … without news */
     _Atomic uint64_t failures[DP_LOAD_FAILURES_N];
+    _Atomic int connect_error;     /* errno of the last failure to connect */
     _Atomic int64_t round_trip_us; /* slow ones of late: note_round_trip() */
     _Atomic int64_t last_told_us;  /* when `told` was last counted up */
     dp_histogram latency; /* of `told`; cleared by the coordinator between

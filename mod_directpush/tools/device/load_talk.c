@@ -123,6 +123,12 @@ static void fail(dp_load_worker *w, dp_talker *d, dp_load_failure why,
     d->tries += d->tries < UINT8_MAX;
 }
 
+static void fail_to_connect(dp_load_worker *w, dp_talker *d, int error)
+{
+    atomic_store_explicit(&w->slot->connect_error, error, memory_order_relaxed);
+    fail(w, d, DP_LOAD_FAIL_CONNECT, 0);
+}
+
 static void make_ready(dp_load_worker *w, dp_talker *d)
 {
     transit(w, d, DP_TALK_READY);
@@ -193,8 +199,12 @@ static void go_on_connecting(dp_load_worker *w, dp_talker *d)
                                                             : EPOLLIN);
         break;
     default:
-        fail(w, d,
-             d->line.is_connected ? DP_LOAD_FAIL_TLS : DP_LOAD_FAIL_CONNECT, 0);
+        if (d->line.is_connected) {
+            fail(w, d, DP_LOAD_FAIL_TLS, 0);
+        }
+        else {
+            fail_to_connect(w, d, errno);
+        }
     }
 }
 
@@ -208,7 +218,7 @@ void dp_talk_begin(dp_load_worker *w, dp_talker *d)
     d->is_first = true;
     if (dp_load_line_open(&w->lines, &d->line, dp_talk_number(w, d)) !=
         DP_LOAD_IO_AGAIN) {
-        fail(w, d, DP_LOAD_FAIL_CONNECT, 0);
+        fail_to_connect(w, d, errno);
         return;
     }
     transit(w, d, DP_TALK_CONNECTING);
@@ -450,8 +460,10 @@ void dp_talk_due(dp_timer *timer, void *worker)
         make_ready(w, d);
         return;
     }
-    fail(w, d,
-         d->state == DP_TALK_CONNECTING ? DP_LOAD_FAIL_CONNECT
-                                        : DP_LOAD_FAIL_TIMEOUT,
-         0);
+    if (d->state == DP_TALK_CONNECTING) {
+        fail_to_connect(w, d, ETIMEDOUT);
+    }
+    else {
+        fail(w, d, DP_LOAD_FAIL_TIMEOUT, 0);
+    }
 }

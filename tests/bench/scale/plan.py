@@ -14,8 +14,8 @@ CHILDREN_LEAST = 4
 UNEVEN = 1.25
 
 # Of 19,000 descriptors nginx needs few beside those of connections, Apache some
-# more: FD_RESERVE_FIXED and two for each worker, see apache/capacity.c.
-RESERVE = 100 + 2 * THREADS
+# more: FD_… in apache/capacity.c, and two for each worker.
+RESERVE = 400 + 2 * THREADS
 
 # What directpushd needs for a user with one folder: the Maildir, new and cur.
 WATCHES_PER_USER = 3

@@ -97,6 +97,7 @@ class Httpd:
     @param site  further lines of every virtual host
     @param tune  {directive: value or None}, on top of TUNE
     @param children, threads, async_factor  size of the MPM
+    @param open_files  `ulimit -n`, None: ours
     Timeout, KeepAliveTimeout and MaxKeepAliveRequests are Debian's unless said
     otherwise."""
 
@@ -105,7 +106,8 @@ class Httpd:
                  timeout=300, keepalive_timeout=5, max_keepalive=100,
                  max_per_child=0, main=(), site=(), modules=(), runtime_dir="",
                  state_dir="", tls_main=False, protocols=None,
-                 log_level="info ssl:warn", tune=None, defaults=True):
+                 log_level="info ssl:warn", tune=None, defaults=True,
+                 open_files=None):
         self.where = where
         self.certificate = certificate
         self.vhosts = list(vhosts)
@@ -126,6 +128,7 @@ class Httpd:
         self.tune = dict(TUNE)
         self.tune.update(tune or {})
         self.defaults = defaults
+        self.open_files = open_files
         self.process = None
         self.tls_port = self.plain_port = self.admin_port = 0
         self.conf = os.path.join(where, "httpd.conf")
@@ -282,8 +285,11 @@ class Httpd:
         for attempt in range(5):
             self.write()
             before = len(self.grep("resuming normal operations"))
-            self.process = Process([PROGRAM, "-f", self.conf, "-DFOREGROUND"],
-                                   os.path.join(self.where, "httpd.out"))
+            argv = [PROGRAM, "-f", self.conf, "-DFOREGROUND"]
+            if self.open_files:  # as apache2ctl does it
+                argv = ["/bin/sh", "-c", 'ulimit -n %d; exec "$@"'
+                        % self.open_files, "sh"] + argv
+            self.process = Process(argv, os.path.join(self.where, "httpd.out"))
             # it listens before it knows whether it will run
             wait_until(lambda: len(self.grep("resuming normal operations"))
                        > before or not self.process.is_running,
