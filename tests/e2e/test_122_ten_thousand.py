@@ -1,10 +1,13 @@
 """10,000 Pings in one Apache of 4 children of 32 threads."""
+import pytest
+
 from dp.process import GENEROUS
 
 PHONES = 10000
 USERS = ["user%d" % i for i in range(10)]
 
 
+@pytest.mark.slow  # 5,000 at Debian's own settings are held in test_121
 def test_ten_thousand_are_held_and_nobody_else_is_disturbed(make_site,
                                                             open_files):
     open_files(PHONES + 500)

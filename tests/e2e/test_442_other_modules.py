@@ -202,8 +202,8 @@ def test_a_graceful_restart_with_pings_held(make_site):
 
 def test_every_byte_is_counted_where_it_belongs(make_site):
     """mod_logio: a held Ping on a connection with others before and after.
-    httpd itself counts one byte twice that it peeked at, where a connection
-    was kept alive."""
+    httpd itself counts a byte twice that it peeked at: one where a connection
+    was kept alive, another if the next request is there so soon."""
     site, records = with_modules(make_site)
     phone = site.in_step(tls=False)
     phone.foldersync()
@@ -222,7 +222,7 @@ def test_every_byte_is_counted_where_it_belongs(make_site):
         phone.sync_until_done("INBOX")
     assert len(phone.wires) == connections
     pings = records.wait(before + 3)[before:]
-    assert [int(p["in"]) - 1 for p in pings] == sent
+    assert all(int(p["in"]) - n in (1, 2) for p, n in zip(pings, sent))
     assert [int(p["out"]) for p in pings] == received
 
 
