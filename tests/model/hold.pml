@@ -708,7 +708,10 @@ end:
             vouch(0, UNWATCHED);
             hand_over(0, 0);
             hand_over(0, 2);
-            vouch(0, w_head);
+            if
+            :: vouch(0, w_head)
+            :: skip /* nobody watches the other one */
+            fi;
             hand_over(1, 1);
             w_slot = 1;
             vouch(1, w_head)
@@ -718,6 +721,10 @@ end:
     /* hung up: children see that. bus_topics.c dp_bus_topics_repair(), then
      * dp_bus_raise_head(), watcher.c is_claimed() */
     atomic { dies = 0; is_up = 0; told = 0 };
+    if
+    :: skip
+    :: goto stays_away
+    fi;
     atomic {
         w_head = MAX(head, MAX(t_changed[0],
                                (t_from[0] == UNWATCHED -> 0 : t_from[0])));
@@ -732,7 +739,10 @@ end:
     :: vouch(0, w_head)
     fi;
     old_from = 0;
-    goto again
+    goto again;
+
+stays_away:
+    false
 }
 
 /* ------------------------------------------------- the device, and chance */
