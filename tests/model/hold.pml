@@ -435,6 +435,8 @@ end:
 #define IS_OF_SLOT(s) (child_[c].slot == slot && s_[s].is_watching)
 #define IS_OLDER(s) \
     (s_[s].is_watching && s_[s].arrival < arg && !s_[s].is_ending)
+#define IS_OVERTAKEN(s) \
+    (!s_[s].is_watching && s_[s].arrival != 0 && s_[s].arrival < arg)
 #define MUST_TICK (child_[c].is_alive != is_up || \
                    (child_[c].has_doubt && WITH(doubt_ignored)))
 
@@ -523,6 +525,9 @@ inline handle_event()
         lock(c);
         EACH(end_older);
         unlock(c)
+    /* The older one is not linked yet, and dp_keeper_worker_park() looks for
+     * newer ones of its own child only: it stays for its heartbeat. */
+    :: kind == PINGED && IS_OVERTAKEN(c) -> lost_ping = 1
     :: else
     fi
 }
