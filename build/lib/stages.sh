@@ -61,6 +61,27 @@ stage_san ()
         "$repo/_check/tsan" thread '(test|stress|prop)_.*(bus|hold|keeper|look|clerk|link|topics)'
 }
 
+# --- the models of tests/model ---
+
+stage_model ()
+{
+    step "models and their mutants" "$repo/tests/model/check" \
+        ${full:+--full} || :
+    counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' \
+        "$step_log" | tail -n 1)
+    # shellcheck disable=SC2086
+    set -- ${counts:-0 0}
+    if [ "$(($1 + $2))" = 0 ]; then
+        cannot_run "models and their mutants"
+        return
+    fi
+    if [ "$2" != 0 ]; then
+        grep '^FAILED' "$step_log" |
+            show "models and their mutants (all of it: $step_log)"
+    fi
+    record "models and their mutants" "$1" "$2" 0
+}
+
 # --- end to end ---
 
 # DP_PYTEST: other arguments, such as "-k ping"
@@ -104,7 +125,7 @@ cpp_flags ()
 our_sources () { find "$repo/mod_directpush" -name '*.c' | sort; }
 our_scripts ()
 {
-    find "$repo/build" "$repo/.ci" "$repo/tests/check" -type f \
+    find "$repo/build" "$repo/.ci" "$repo/tests/check" "$repo/tests/model" -type f \
         -exec grep -lE '^#!/bin/sh|shellcheck shell=sh' {} + | sort
 }
 our_python ()

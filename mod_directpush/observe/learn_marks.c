@@ -61,10 +61,11 @@ static uint64_t seq_of(dp_mark m, const dp_mark_news *news)
 }
 
 /* Published so shortly before the request went out that the backend may not
- * have shown it yet (3.3). */
+ * have shown it yet (3.3). Also where the topic has been given up since: the
+ * watcher may take it up again, and say that nothing happened meanwhile. */
 static bool is_lagging(const dp_coll_state *st, const dp_mark_news *news)
 {
-    return news->is_vouched && !news->has_brought
+    return (news->is_vouched || news->was_given_up) && !news->has_brought
            && news->changed > seq_of(st->mark, news)
            && news->changed <= news->start.seq
            && news->began_us - news->changed_at_us < news->backend_lag_us;

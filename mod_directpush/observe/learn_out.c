@@ -123,6 +123,17 @@ bool dp_learn_look(const dp_exchange *x, dp_class c, dp_span folder,
            || (!dp_span_is(folder, whole) && look_at(x, c, whole, out));
 }
 
+bool dp_learn_look_back(const dp_exchange *x, dp_class c, dp_span folder,
+                        dp_bus_view *out)
+{
+    if (!x->start.instance || !x->env.bus || !x->env.bus->header
+        || x->env.bus->header->instance != x->start.instance) {
+        return false;
+    }
+    look_at(x, c, folder, out);
+    return out->is_current;
+}
+
 /* The mark of somebody who made the change at `seq` himself. */
 static bool move_over_own(dp_mark *m, uint64_t instance, uint64_t from,
                           uint64_t seq)

@@ -179,6 +179,10 @@ bool dp_learn_topic(dp_exchange *x, dp_store_txn *t, dp_span id,
  *  and it is not. @return false: neither, or no bus */
 bool dp_learn_look(const dp_exchange *x, dp_class c, dp_span folder,
                    dp_bus_view *out);
+/** What the bus last said of a topic that nobody vouches for just now.
+ *  @return false: nothing */
+bool dp_learn_look_back(const dp_exchange *x, dp_class c, dp_span folder,
+                        dp_bus_view *out);
 
 /* learn_proof.c */
 typedef struct dp_verdict_of {
@@ -208,8 +212,9 @@ typedef struct dp_mark_news {
     dp_mark start;      /* the bus before the request went out */
     dp_time_us began_us, now_us;
     uint64_t token;
-    /* the topic; is_vouched false: nobody watches, the rest is not set */
+    /* the topic; with neither of the two the rest is not set */
     bool is_vouched;
+    bool was_given_up;  /* nobody watches it just now; its changes stand */
     uint64_t changed, newest; /* newest: of changed and watched_from */
     dp_time_us changed_at_us, backend_lag_us;
 } dp_mark_news;

@@ -249,14 +249,18 @@ static void look_at_topic(const dp_exchange *x, const dp_folder_topic *topic,
                           dp_mark_news *news)
 {
     dp_bus_view view;
-    if (!dp_learn_look(x, topic->class_id,
-                       dp_span_of(topic->folder, topic->folder_n), &view)) {
+    dp_span folder = dp_span_of(topic->folder, topic->folder_n);
+    news->is_vouched = dp_learn_look(x, topic->class_id, folder, &view);
+    news->was_given_up =
+        !news->is_vouched
+        && dp_learn_look_back(x, topic->class_id, folder, &view);
+    if (!news->is_vouched && !news->was_given_up) {
         return;
     }
-    news->is_vouched = true;
     news->changed = view.changed;
-    news->newest = view.changed > view.watched_from ? view.changed
-                                                    : view.watched_from;
+    news->newest = view.changed > view.watched_from || news->was_given_up
+                       ? view.changed
+                       : view.watched_from;
     news->changed_at_us = view.changed_at_us;
 }
 

@@ -309,6 +309,29 @@ static void what_the_backend_may_not_show_yet_is_asked_for_again(void **state)
     assert_int_equal(lab_mark(l, MAIL), lab_head(l));
 }
 
+/* A watcher that restarts gives up and takes up again: the mark must not have
+ * jumped over the change meanwhile (tests/model, unwatched_is_no_lag). */
+static void what_it_may_not_show_yet_counts_when_it_was_given_up(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    dp_bus_ref all = lab_topic(l, DP_CLASS_EMAIL, "*");
+    settle(l);
+    uint64_t before = lab_mark(l, MAIL);
+    uint64_t from = dp_bus_look(dp_bus_writer_map(l->bus), all).watched_from;
+    uint64_t seq = lab_change(l, all);
+    lab_tick(l, DP_SECOND_US);
+    dp_bus_unvouch(l->bus, all);
+    lab_sync_one(l, &ask_k1, NULL);
+    dp_bus_vouch_again(l->bus, all, from);
+    assert_int_equal(lab_mark(l, MAIL), before);
+    assert_int_equal(lab_state(l, MAIL).announced.seq, seq);
+    assert_int_not_equal(lab_state(l, MAIL).lag_until_us, 0);
+    lab_tick(l, 2 * DP_SECOND_US);
+    lab_sync_one(l, &ask_k1, NULL);
+    assert_int_equal(lab_mark(l, MAIL), lab_head(l));
+}
+
 /* From 12.1 on a Sync says no Class, and ids of Z-Push say nothing: of a device
  * whose folder list is not known its Pings tell. */
 static void the_class_that_a_ping_said_counts_for_its_syncs(void **state)
@@ -539,6 +562,7 @@ int main(void)
         LAB_BOTH(without_proof_a_sync_leaves_no_trace),
         LAB_RAM(without_a_bus_the_sync_is_still_remembered),
         LAB_RAM(what_the_backend_may_not_show_yet_is_asked_for_again),
+        LAB_RAM(what_it_may_not_show_yet_counts_when_it_was_given_up),
         LAB_BOTH(the_class_that_a_ping_said_counts_for_its_syncs),
         LAB_BOTH(an_upload_that_succeeded_is_published),
         LAB_RAM(an_upload_does_not_hide_somebody_elses_change),
