@@ -26,8 +26,8 @@
  *     most one is held (unless a child was lapped: then an older one may wait
  *     for its heartbeat).
  *
- * Every run ends (check looks for cycles in the smallest of them), so the
- * second says that every held Ping over a published change is answered.
+ * Every run ends, so the second says that every held Ping over a published
+ * change is answered; cycles without progress are not searched for.
  *
  * Not here: the polite end of connections (ENDING, CLOSING, SHUT), timers of
  * look.c but the heartbeat, another bus file, and what a mark is worth
