@@ -18,9 +18,9 @@ enum { SMALL, NEXT, LAST, KINDS };
 static const struct {
     unsigned pages, lent, kept_max;
 } kinds[KINDS] = {
-    [SMALL] = {2, 7, 256},
-    [NEXT] = {3, 1, 32},
-    [LAST] = {LARGEST, 1, 32}, /* comes back after all others: only its first
+    [SMALL] = {2, 7, 96},
+    [NEXT] = {3, 1, 16},
+    [LAST] = {LARGEST, 1, 16}, /* comes back after all others: only its first
                                   page is ever touched */
 };
 
