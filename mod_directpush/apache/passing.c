@@ -264,7 +264,7 @@ static void publish_uploads(passing *p, const dp_learned *l)
 static void conclude(passing *p, dp_learned *l)
 {
     dp_exchange_conclude(p->x, !p->is_broken, dp_clock_mono_us(), l);
-    if (p->is_counted) {
+    if (l->has_params) {
         dp_passing_params_stored(&p->rq->who, p->arrival);
     }
     dp_count(dp_here->count, DP_COUNT_marks, l->ids_n > 0);

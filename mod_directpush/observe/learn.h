@@ -59,6 +59,7 @@ typedef struct dp_learned {
     const dp_learn_upload *uploads;
     size_t uploads_n;
     unsigned passed_status; /* of a passed Ping; 0 otherwise */
+    bool has_params;  /* what that Ping asked for was put into the store */
 } dp_learned;
 
 /* What a request can make an exchange hold, whatever it sends and whatever

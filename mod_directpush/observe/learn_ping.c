@@ -87,6 +87,7 @@ static apr_status_t learn(dp_exchange *x, dp_store_txn *t)
         && (q.has_heartbeat || q.has_folders)) {
         q.folders = folders;
         rv = put(x, t, &q);
+        p->has_put = true;
     }
     free(folders);
     free(arena);

@@ -95,6 +95,7 @@ typedef struct dp_learn_ping {
     unsigned char *body;
     size_t body_n, body_cap;
     bool is_too_long;
+    bool has_put;
 } dp_learn_ping;
 
 /* What is done with the exchanges of one kind of command. */
