@@ -25,12 +25,18 @@ static dp_recent_place *place_of(dp_recent *r, dp_hash h)
 bool dp_recent_claim(dp_recent *r, const dp_who *who, uint32_t child)
 {
     dp_hash h = dp_who_hash(r->key, who);
-    uint64_t mine = h.w[1] << CHILD_BITS | child;
+    uint64_t losses = atomic_load_explicit(&r->losses_n, memory_order_seq_cst);
+    uint64_t mine = (h.w[1] + losses) << CHILD_BITS | child;
     /* Both halves of what matters here are reads after writes of others: the
      * hold was linked before; who claims the place later sees ours, or we see
      * theirs in the journal. */
     return atomic_exchange_explicit(&place_of(r, h)->last, mine,
                                     memory_order_seq_cst) == mine;
+}
+
+void dp_recent_lose(dp_recent *r)
+{
+    atomic_fetch_add_explicit(&r->losses_n, 1, memory_order_seq_cst);
 }
 
 void dp_recent_note(dp_recent *r, const dp_who *who, uint64_t arrival)

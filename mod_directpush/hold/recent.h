@@ -28,6 +28,7 @@ typedef struct dp_recent_place {
 typedef struct dp_recent {
     uint8_t key[DP_HASH_KEY_SIZE];
     _Atomic uint32_t children_n; /* names given so far */
+    _Atomic uint64_t losses_n;   /* dp_recent_lose() */
     dp_recent_place place[DP_RECENT_PLACES];
 } dp_recent;
 
@@ -42,6 +43,10 @@ uint32_t dp_recent_child(dp_recent *r);
  * @return true: the one before was, too, and all others know that
  */
 bool dp_recent_claim(dp_recent *r, const dp_who *who, uint32_t child);
+
+/** What was told has perhaps not been heard by all: each device's next Ping is
+ *  told again. */
+void dp_recent_lose(dp_recent *r);
 
 /** A Ping arrived; before what is stored of its device is read. */
 void dp_recent_note(dp_recent *r, const dp_who *who, uint64_t arrival);

@@ -37,6 +37,18 @@ static void who_comes_again_is_known(void **state)
     assert_true(dp_recent_claim(&recent, &a, here));
 }
 
+static void after_a_loss_nobody_is_known(void **state)
+{
+    uint32_t here = dp_recent_child(&recent);
+    dp_who a = who("A"), b = who("B");
+    dp_recent_claim(&recent, &a, here);
+    dp_recent_claim(&recent, &b, here);
+    dp_recent_lose(&recent);
+    assert_false(dp_recent_claim(&recent, &a, here));
+    assert_true(dp_recent_claim(&recent, &a, here));
+    assert_false(dp_recent_claim(&recent, &b, here));
+}
+
 /* Far more devices than places: whoever lost his place is told of again, and
  * nobody is ever taken for another. */
 static void devices_that_share_a_place_are_never_taken_for_each_other(
@@ -68,6 +80,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(who_comes_again_is_known, setup),
+        cmocka_unit_test_setup(after_a_loss_nobody_is_known, setup),
         cmocka_unit_test_setup(
             devices_that_share_a_place_are_never_taken_for_each_other, setup),
         cmocka_unit_test_setup(the_newest_arrival_stays, setup),
