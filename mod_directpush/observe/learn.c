@@ -205,7 +205,12 @@ static void give_out(const dp_exchange *x, dp_learned *out)
     out->wants_n = x->wants_n;
     out->uploads = x->uploads;
     out->uploads_n = x->uploads_n;
-    out->has_params = x->kind == &dp_learn_ping_kind && x->as.ping.has_put;
+}
+
+void dp_exchange_overtaken(dp_exchange *x)
+{
+    DP_MAGIC_CHECK(x, DP_EXCHANGE_MAGIC);
+    x->is_overtaken = true;
 }
 
 void dp_exchange_conclude(dp_exchange *x, bool is_whole, dp_time_us now_us,

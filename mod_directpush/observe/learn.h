@@ -59,7 +59,6 @@ typedef struct dp_learned {
     const dp_learn_upload *uploads;
     size_t uploads_n;
     unsigned passed_status; /* of a passed Ping; 0 otherwise */
-    bool has_params;  /* what that Ping asked for was put into the store */
 } dp_learned;
 
 /* What a request can make an exchange hold, whatever it sends and whatever
@@ -88,6 +87,10 @@ void dp_exchange_request_end(dp_exchange *x);
 void dp_exchange_response_begin(dp_exchange *x, int http_status,
                                 dp_tap_coding coding, int64_t content_length);
 void dp_exchange_response_bytes(dp_exchange *x, dp_span bytes);
+
+/** A newer Ping than this one has come: what this one asks for counts no more,
+ *  and what was stored before is perhaps not what the newer one left out. */
+void dp_exchange_overtaken(dp_exchange *x);
 
 /**
  * The response ended.
