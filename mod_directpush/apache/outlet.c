@@ -19,7 +19,8 @@
 struct dp_outlet {
     char *held; /* malloc'ed, SMALL bytes, while there are some */
     size_t held_n;
-    bool is_joining;     /* it is a phone's */
+    bool is_added;       /* there is a filter above TLS */
+    bool is_joining;     /* the response is a phone's */
     bool is_large;       /* of this response more than SMALL went by */
     bool writes_at_once; /* what comes below now is small, and whole */
 };
@@ -94,6 +95,9 @@ static bool ends_response(apr_bucket_brigade *bb)
 static apr_status_t join(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     struct dp_outlet *o = f->ctx;
+    if (!o->is_joining) {
+        return ap_pass_brigade(f->next, bb);
+    }
     content it = content_of(bb);
     bool is_small = it.data_n >= 0
                     && (apr_off_t)o->held_n + it.data_n <= SMALL;
@@ -140,12 +144,26 @@ static int begin_requests(conn_rec *c)
     return DECLINED;
 }
 
+/* Whose it is, is not known yet. What came before is with the MPM, down to its
+ * last byte; in a tunnel nothing would follow that lets held bytes go. */
+static int begin_request(request_rec *r)
+{
+    dp_seat *seat = dp_here ? dp_seat_of(r->connection) : NULL;
+    if (seat) {
+        seat->outlet->is_joining = false;
+    }
+    return DECLINED;
+}
+
 void dp_outlet_add(dp_seat *seat)
 {
-    if (!seat->outlet->is_joining) {
-        seat->outlet->is_joining = true;
-        ap_add_output_filter_handle(join_rec, seat->outlet, NULL, seat->c);
+    struct dp_outlet *o = seat->outlet;
+    if (!o->is_added) {
+        o->is_added = true;
+        ap_add_output_filter_handle(join_rec, o, NULL, seat->c);
     }
+    o->is_joining = true;
+    o->is_large = o->writes_at_once = false;
 }
 
 void dp_outlet_free(dp_seat *seat)
@@ -160,6 +178,7 @@ void dp_outlet_register(apr_pool_t *p)
     static const char *const before[] = {"mod_ssl.c", NULL};
     static const char *const after[] = {"mod_http2.c", NULL};
     ap_hook_process_connection(begin_requests, before, after, APR_HOOK_MIDDLE);
+    ap_hook_post_read_request(begin_request, NULL, NULL, APR_HOOK_REALLY_FIRST);
 
     join_rec = ap_register_output_filter("DIRECTPUSH_JOIN", join, NULL,
                                          AP_FTYPE_CONNECTION);

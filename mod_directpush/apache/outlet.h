@@ -18,7 +18,7 @@
  *  worker that owns the connection. */
 void dp_outlet_begin(dp_seat *seat);
 
-/** It is a phone's: so are its responses from now on. May be called again. */
+/** This request is a phone's: so is its response. */
 void dp_outlet_add(dp_seat *seat);
 
 /** The connection ends. */

@@ -8,7 +8,6 @@
 #include "apache/delivery.h"
 #include "apache/module.h"
 #include "apache/park.h"
-#include "device/ping_params.h"
 #include "device/proof.h"
 #include "observe/learn.h"
 
@@ -29,13 +28,6 @@ typedef struct passing {
     bool is_broken;  /* an error bucket went by */
     bool is_over;
 } passing;
-
-void dp_passing_params_stored(const dp_who *who, uint64_t arrival)
-{
-    if (dp_recent_is_newer(&dp_all->recent, who, arrival)) {
-        dp_ping_params_del(dp_here->store, who);
-    }
-}
 
 static void conclude(passing *p, dp_learned *l);
 
@@ -263,9 +255,14 @@ static void publish_uploads(passing *p, const dp_learned *l)
 /* What we have learnt is put to use. */
 static void conclude(passing *p, dp_learned *l)
 {
+    const dp_who *who = &p->rq->who;
+    if (p->is_counted
+        && !dp_recent_store_begin(&dp_all->recent, who, p->arrival)) {
+        dp_exchange_overtaken(p->x);
+    }
     dp_exchange_conclude(p->x, !p->is_broken, dp_clock_mono_us(), l);
     if (p->is_counted) {
-        dp_passing_params_stored(&p->rq->who, p->arrival);
+        dp_recent_store_end(&dp_all->recent, who);
     }
     dp_count(dp_here->count, DP_COUNT_marks, l->ids_n > 0);
     if (l->is_refused) {

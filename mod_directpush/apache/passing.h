@@ -27,13 +27,6 @@ void dp_passing_put_back(request_rec *r, apr_bucket_brigade *body);
 /** Is there room for one more Ping without proof at the backend? */
 bool dp_passing_has_room(void);
 
-/**
- * What a Ping asked for was stored. A newer one may have found its own there
- * just before, and so have stored nothing; then nobody can tell whose it is
- * now: it is forgotten, and the next Ping that leaves it out is asked for it.
- */
-void dp_passing_params_stored(const dp_who *who, uint64_t arrival);
-
 void dp_passing_register(apr_pool_t *p);
 
 #endif

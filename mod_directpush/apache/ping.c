@@ -38,6 +38,7 @@ typedef struct ping {
     dp_ping_params known;     /* as remembered */
     dp_ping_params params;    /* both together; borrows from the two */
     dp_time_us proof_until_us;
+    bool is_quiet;            /* what is stored stays: recent.h */
 } ping;
 
 /* Read the body, at most BODY_MAX. @return its bytes; out_whole: all of it */
@@ -146,7 +147,6 @@ static unsigned check_params(ping *p, uint32_t *out_value)
  * heartbeat that is refused. */
 static void remember_params(const ping *p, unsigned status)
 {
-    const dp_who *who = &p->rq->who;
     dp_ping_params params = p->params;
     if (status == DP_PING_HEARTBEAT) {
         params.heartbeat_s = p->known.heartbeat_s;
@@ -157,11 +157,10 @@ static void remember_params(const ping *p, unsigned status)
     if (!p->asked.has_folders && (!p->asked.has_heartbeat || status)) {
         return;
     }
-    if (dp_ping_params_are_same(&params, &p->known)) {
+    if (p->is_quiet && dp_ping_params_are_same(&params, &p->known)) {
         return;
     }
-    dp_ping_params_put(dp_here->store, NULL, who, &params);
-    dp_passing_params_stored(who, params.arrival);
+    dp_recent_store(&dp_all->recent, dp_here->store, &p->rq->who, &params);
 }
 
 /* The Ping comes over the connection of the Sync that made this provisional
@@ -324,7 +323,8 @@ static int serve(ping *p)
 {
     dp_store *s = dp_here->store;
     dp_store_txn *t = NULL;
-    dp_recent_note(&dp_all->recent, &p->rq->who, (uint64_t)p->now_us);
+    p->is_quiet = dp_recent_note(&dp_all->recent, &p->rq->who,
+                                 (uint64_t)p->now_us);
     if (s->ops->begin(s, false, &t) != APR_SUCCESS) {
         dp_count(dp_here->count, DP_COUNT_store_errors, 1);
         return hand_on(p);

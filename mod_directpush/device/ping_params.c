@@ -129,18 +129,6 @@ bool dp_ping_params_get(dp_store *s, dp_store_txn *t, const dp_who *who,
     return is_known;
 }
 
-apr_status_t dp_ping_params_del(dp_store *s, const dp_who *who)
-{
-    dp_store_use u;
-    dp_store_key key;
-    apr_status_t rv = dp_store_enter(&u, s, NULL, true);
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
-    dp_store_key_of(&key, 'p', who);
-    return dp_store_leave(&u, dp_store_del(&u, &key));
-}
-
 bool dp_ping_params_are_same(const dp_ping_params *a, const dp_ping_params *b)
 {
     if (a->heartbeat_s != b->heartbeat_s || a->folders_n != b->folders_n) {
@@ -166,6 +154,24 @@ static uint64_t stored_arrival(dp_span value)
     }
     memcpy(&fixed, value.p, sizeof(fixed));
     return fixed.arrival <= (uint64_t)dp_clock_mono_us() ? fixed.arrival : 0;
+}
+
+apr_status_t dp_ping_params_del(dp_store *s, dp_store_txn *t,
+                                const dp_who *who, uint64_t arrival)
+{
+    dp_store_use u;
+    dp_store_key key;
+    dp_span old;
+    apr_status_t rv = dp_store_enter(&u, s, t, true);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    dp_store_key_of(&key, 'p', who);
+    if (dp_store_get(&u, &key, &old) == APR_SUCCESS
+        && stored_arrival(old) <= arrival) {
+        rv = dp_store_del(&u, &key);
+    }
+    return dp_store_leave(&u, rv);
 }
 
 apr_status_t dp_ping_params_put(dp_store *s, dp_store_txn *t,

@@ -29,8 +29,10 @@ void dp_ping_params_free(dp_ping_params *p);
 apr_status_t dp_ping_params_put(dp_store *s, dp_store_txn *t,
                                 const dp_who *who, const dp_ping_params *p);
 
-/** Forget them: a Ping that leaves something out is asked for it. */
-apr_status_t dp_ping_params_del(dp_store *s, const dp_who *who);
+/** Forget them, unless newer ones are there: a Ping that leaves something out
+ *  is asked for it. */
+apr_status_t dp_ping_params_del(dp_store *s, dp_store_txn *t,
+                                const dp_who *who, uint64_t arrival);
 
 /** Do both ask for the same? When they did so does not matter. */
 bool dp_ping_params_are_same(const dp_ping_params *a, const dp_ping_params *b);

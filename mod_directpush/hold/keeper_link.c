@@ -95,6 +95,7 @@ static void take_bus(dp_keeper *k, dp_bus_handle *fresh)
     dp_bus_handle *old = k->bus;
     k->bus = fresh;
     dp_hold_set_rebind_locked(&k->set, fresh ? &fresh->map : NULL);
+    dp_keeper_lose_pings(k); /* told of by their names in the other one */
     pthread_mutex_unlock(&k->set.lock);
     if (fresh) {
         forget_missed(k, &fresh->map);
@@ -197,6 +198,7 @@ static void lose_link(dp_keeper *k, dp_time_us now_us)
 {
     bool was_ready = k->link.state == DP_LINK_READY;
     dp_link_close(&k->link);
+    dp_keeper_lose_pings(k);
     k->retry_wait_us = was_ready ? 0 : k->retry_wait_us;
     wait_longer(k, now_us);
     if (!was_ready) {
@@ -428,5 +430,6 @@ void dp_keeper_drop_lines(dp_keeper *k)
 void dp_keeper_lapped(dp_keeper *k)
 {
     forget_missed(k, &k->bus->map);
+    dp_keeper_lose_pings(k);
     k->has_doubt = true;
 }

@@ -86,6 +86,9 @@ void dp_keeper_drop_lines(dp_keeper *k);
 /* Queue a `ping`, so that other children end older ones. Lock held. */
 void dp_keeper_tell_ping_locked(dp_keeper *k, dp_hash device, uint64_t arrival);
 
+/* A `ping` that was told, by us or to us, may be lost. */
+void dp_keeper_lose_pings(dp_keeper *k);
+
 /* Queue a `watch`, unless the bus says that it is fresh. Lock held. */
 void dp_keeper_ask_locked(dp_keeper *k, dp_hash key, dp_bus_ref ref,
                           dp_span user, dp_class class_id, dp_span folder,

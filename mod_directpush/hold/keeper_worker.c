@@ -50,9 +50,17 @@ void dp_keeper_ask_locked(dp_keeper *k, dp_hash key, dp_bus_ref ref,
     dp_hold_set_nudge_locked(&k->set, 0);
 }
 
+void dp_keeper_lose_pings(dp_keeper *k)
+{
+    if (k->recent) {
+        dp_recent_lose(k->recent);
+    }
+}
+
 void dp_keeper_tell_ping_locked(dp_keeper *k, dp_hash device, uint64_t arrival)
 {
     if (k->pings_n >= DP_KEEPER_PINGS_MAX) {
+        dp_keeper_lose_pings(k);
         return; /* the watcher is away; older Pings end by themselves */
     }
     k->pings_n++;

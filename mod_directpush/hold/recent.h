@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "device/device.h"
+#include "device/ping_params.h"
 
 #define DP_RECENT_PLACES ((size_t)1 << 18)
 
@@ -28,6 +29,8 @@ typedef struct dp_recent_place {
 typedef struct dp_recent {
     uint8_t key[DP_HASH_KEY_SIZE];
     _Atomic uint32_t children_n; /* names given so far */
+    _Atomic uint64_t losses_n;   /* dp_recent_lose() */
+    _Atomic uint16_t storing[DP_RECENT_PLACES]; /* Pings that are about it */
     dp_recent_place place[DP_RECENT_PLACES];
 } dp_recent;
 
@@ -43,10 +46,29 @@ uint32_t dp_recent_child(dp_recent *r);
  */
 bool dp_recent_claim(dp_recent *r, const dp_who *who, uint32_t child);
 
-/** A Ping arrived; before what is stored of its device is read. */
-void dp_recent_note(dp_recent *r, const dp_who *who, uint64_t arrival);
+/** What was told has perhaps not been heard by all: each device's next Ping is
+ *  told again. */
+void dp_recent_lose(dp_recent *r);
 
-/** Did a newer one arrive? (Or one of a device that shares the place.) */
-bool dp_recent_is_newer(dp_recent *r, const dp_who *who, uint64_t arrival);
+/**
+ * A Ping arrived; before what is stored of its device is read.
+ * @return what it finds there stays: if it asks for the same, it need not store
+ *         that again. Else an older one is just storing what it asked for.
+ */
+bool dp_recent_note(dp_recent *r, const dp_who *who, uint64_t arrival);
+
+/**
+ * A Ping is about to store what it asked for, until dp_recent_store_end().
+ * @return false: a newer one has arrived (or one of a device that shares the
+ *         place), and has perhaps found its own there and stored nothing. Then
+ *         nobody can tell any more what the device may leave out.
+ */
+bool dp_recent_store_begin(dp_recent *r, const dp_who *who, uint64_t arrival);
+void dp_recent_store_end(dp_recent *r, const dp_who *who);
+
+/** Store what a Ping asked for, or forget what is there if that is not known
+ *  any more: a Ping that leaves something out is asked for it then. */
+apr_status_t dp_recent_store(dp_recent *r, dp_store *s, const dp_who *who,
+                             const dp_ping_params *params);
 
 #endif

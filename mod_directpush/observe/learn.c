@@ -207,6 +207,12 @@ static void give_out(const dp_exchange *x, dp_learned *out)
     out->uploads_n = x->uploads_n;
 }
 
+void dp_exchange_overtaken(dp_exchange *x)
+{
+    DP_MAGIC_CHECK(x, DP_EXCHANGE_MAGIC);
+    x->is_overtaken = true;
+}
+
 void dp_exchange_conclude(dp_exchange *x, bool is_whole, dp_time_us now_us,
                           dp_learned *out)
 {

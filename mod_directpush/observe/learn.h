@@ -88,6 +88,10 @@ void dp_exchange_response_begin(dp_exchange *x, int http_status,
                                 dp_tap_coding coding, int64_t content_length);
 void dp_exchange_response_bytes(dp_exchange *x, dp_span bytes);
 
+/** A newer Ping than this one has come: what this one asks for counts no more,
+ *  and what was stored before is perhaps not what the newer one left out. */
+void dp_exchange_overtaken(dp_exchange *x);
+
 /**
  * The response ended.
  * @param is_whole EOS seen, no error; what the length said came

@@ -55,6 +55,10 @@ static bool is_read(const dp_exchange *x, unsigned *out_status)
 static apr_status_t put(dp_exchange *x, dp_store_txn *t,
                         const dp_ping_request *q)
 {
+    if (x->is_overtaken) {
+        return dp_ping_params_del(x->env.store, t, &x->who,
+                                  (uint64_t)x->began_us);
+    }
     dp_ping_params was, now = {.arrival = (uint64_t)x->began_us};
     dp_ping_params_get(x->env.store, t, &x->who, &was);
     now.heartbeat_s = q->has_heartbeat ? q->heartbeat_s : was.heartbeat_s;

@@ -138,6 +138,7 @@ struct dp_exchange {
     bool request_is_whole; /* and its coding ended well */
     bool response_is_whole;
     bool is_concluded;
+    bool is_overtaken;     /* by a newer Ping */
     int http_status;       /* 0: no response began */
     int64_t content_length;
     uint64_t response_n;   /* bytes as they came */

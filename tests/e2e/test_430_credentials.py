@@ -119,6 +119,26 @@ def test_a_strangers_401_ends_nothing(site):
     assert ping.is_held()
 
 
+def test_a_strangers_ping_does_not_change_what_a_phone_may_leave_out(site):
+    """It is refused late: a newer Ping of the phone has come meanwhile."""
+    phone, ping = site.held_phone()
+    thief = twin(site, phone, password="wrong")
+    site.backend.misbehave(cmd="Ping", gate_before="g", times=1)
+    refused = thief.start("Ping", phone.ping_body(["INBOX"], 900))
+    site.backend.wait_at_gate("g")
+    phone.abort()
+    site.wait_held(0)
+    phone.connect()
+    ping = site.hold(phone)
+    site.backend.open("g")
+    assert refused.wait().status == 401
+    with site.published():
+        site.mails().deliver("one")
+    assert ping.answer().status == 2
+    phone.sync_until_done("INBOX")
+    assert phone.start_ping().is_held()
+
+
 # --- what proves nothing ---
 
 def test_neither_options_nor_provision_nor_an_error_is_proof(site):

@@ -827,6 +827,76 @@ static void who_tells_of_an_older_ping_hears_of_the_newer(void **state)
     end(b, &h);
 }
 
+/* What was told may not have arrived, or not be known any more: the next Ping
+ * of the device is told again, though it comes to the same child. */
+static void next_is_told_again(box *b, void (*lose)(box *b))
+{
+    b->shares_recent = true;
+    all_up(b);
+    dp_hold *first = parked(b, "A");
+    WAIT_UNTIL(fw_saw(b, &b->fw->pings_n, 1));
+    lose(b);
+    alive(b);
+    dp_hold *next = parked(b, "A");
+    WAIT_UNTIL(fw_saw(b, &b->fw->pings_n, 2));
+    fw_lock(b->fw);
+    assert_true(dp_hash_is(b->fw->last_ping, next->by_device.key));
+    assert_int_equal(b->fw->last_arrival, next->arrival);
+    fw_unlock(b->fw);
+    end(b, &first);
+    end(b, &next);
+}
+
+static void lose_link(box *b)
+{
+    fw_down(b->fw);
+    WAIT_UNTIL(!dp_keeper_is_alive(b->k));
+    fw_up(b->fw);
+}
+
+static void lose_bus(box *b)
+{
+    dp_bus_handle *was = dp_keeper_bus(b->k), *now = was;
+    fw_bus_new(b->fw, true);
+    while (now == was) {
+        dp_keeper_bus_release(&now);
+        usleep(500);
+        now = dp_keeper_bus(b->k);
+    }
+    dp_keeper_bus_release(&now);
+    dp_keeper_bus_release(&was);
+}
+
+/* Another child was too slow, and has not read what was told. */
+static void lose_journal(box *b)
+{
+    fw_lock(b->fw);
+    pthread_mutex_lock(&dp_keeper_set(b->k)->lock);
+    dp_bus_tell(b->fw->bus, DP_BUS_KIND_NEW, (dp_hash){{1, 2}}, 3);
+    for (int i = 0; i < 200; i++) {
+        dp_bus_tell(b->fw->bus, DP_BUS_KIND_PING, (dp_hash){{1, 2}}, 3);
+    }
+    pthread_mutex_unlock(&dp_keeper_set(b->k)->lock);
+    fw_wake_locked(b->fw);
+    fw_unlock(b->fw);
+    WAIT_UNTIL(dp_counters_sum(b->counters, DP_COUNT_lapped));
+}
+
+static void after_a_lost_link_a_ping_is_told_again(void **state)
+{
+    next_is_told_again(*state, lose_link);
+}
+
+static void after_another_bus_a_ping_is_told_again(void **state)
+{
+    next_is_told_again(*state, lose_bus);
+}
+
+static void after_a_lapped_journal_a_ping_is_told_again(void **state)
+{
+    next_is_told_again(*state, lose_journal);
+}
+
 static void a_device_that_is_refused_ends(void **state)
 {
     box *b = *state;
@@ -1055,6 +1125,9 @@ int main(void)
         BOX_TEST(a_newer_ping_elsewhere_ends_the_one_here),
         BOX_TEST(only_who_takes_a_device_over_tells_others),
         BOX_TEST(who_tells_of_an_older_ping_hears_of_the_newer),
+        BOX_TEST(after_a_lost_link_a_ping_is_told_again),
+        BOX_TEST(after_another_bus_a_ping_is_told_again),
+        BOX_TEST(after_a_lapped_journal_a_ping_is_told_again),
         BOX_TEST(a_device_that_is_refused_ends),
         BOX_TEST(a_mark_that_became_firm_ends_the_wait),
         BOX_TEST(a_forget_is_handed_on),

@@ -369,6 +369,27 @@ static void a_ping_that_ends_late_does_not_undo_a_newer_one(void **state)
     free(r);
 }
 
+/* The newer one may have found its own in the store: of what is there nobody
+ * knows any more. */
+static void a_ping_that_was_overtaken_teaches_nothing(void **state)
+{
+    lab *l = *state;
+    static const char *const usual[] = {"5"}, *const late[] = {"6"};
+    dp_ping_params p;
+    lab_exchange(l, DP_CMD_PING, lab_ping(600, usual, 1), 200,
+                 lab_ping_response(1));
+    lab_tick(l, DP_SECOND_US);
+    lab_begin(l, DP_CMD_PING);
+    lab_body *q = lab_ping(600, late, 1), *r = lab_ping_response(1);
+    lab_request(l, lab_span(q));
+    lab_answer(l, 200, lab_span(r));
+    dp_exchange_overtaken(l->x);
+    lab_conclude(l, true);
+    assert_false(dp_ping_params_get(l->store, NULL, &l->who, &p));
+    free(q);
+    free(r);
+}
+
 static lab_body *moves(const char *const (*list)[2], size_t n)
 {
     lab_body *b = calloc(1, sizeof(*b));
@@ -473,6 +494,7 @@ int main(void)
         LAB_RAM(without_an_authorization_there_is_nothing_to_prove),
         LAB_BOTH(a_passed_ping_teaches_its_parameters),
         LAB_RAM(a_ping_that_ends_late_does_not_undo_a_newer_one),
+        LAB_RAM(a_ping_that_was_overtaken_teaches_nothing),
         LAB_RAM(a_move_changes_both_folders),
         LAB_RAM(an_answered_invitation_changes_the_calendar),
     };

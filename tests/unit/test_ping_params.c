@@ -39,9 +39,13 @@ static void what_is_forgotten_is_asked_for(void **state)
 {
     lab *l = *state;
     put(l, 600, 5, "1");
-    assert_int_equal(dp_ping_params_del(l->store, &l->who), APR_SUCCESS);
+    assert_int_equal(dp_ping_params_del(l->store, NULL, &l->who, 4),
+                     APR_SUCCESS); /* by an older one: not these */
+    assert_int_equal(heartbeat_of(l), 600);
+    assert_int_equal(dp_ping_params_del(l->store, NULL, &l->who, 5),
+                     APR_SUCCESS);
     assert_int_equal(heartbeat_of(l), 0);
-    dp_ping_params_del(l->store, &l->who); /* harmless */
+    dp_ping_params_del(l->store, NULL, &l->who, 5); /* harmless */
 }
 
 static void only_the_arrival_may_differ_of_what_is_the_same(void **state)

@@ -37,6 +37,18 @@ static void who_comes_again_is_known(void **state)
     assert_true(dp_recent_claim(&recent, &a, here));
 }
 
+static void after_a_loss_nobody_is_known(void **state)
+{
+    uint32_t here = dp_recent_child(&recent);
+    dp_who a = who("A"), b = who("B");
+    dp_recent_claim(&recent, &a, here);
+    dp_recent_claim(&recent, &b, here);
+    dp_recent_lose(&recent);
+    assert_false(dp_recent_claim(&recent, &a, here));
+    assert_true(dp_recent_claim(&recent, &a, here));
+    assert_false(dp_recent_claim(&recent, &b, here));
+}
+
 /* Far more devices than places: whoever lost his place is told of again, and
  * nobody is ever taken for another. */
 static void devices_that_share_a_place_are_never_taken_for_each_other(
@@ -53,24 +65,108 @@ static void devices_that_share_a_place_are_never_taken_for_each_other(
     assert_int_equal(known, 0);
 }
 
+static bool is_newest(const dp_who *w, uint64_t arrival)
+{
+    bool is = dp_recent_store_begin(&recent, w, arrival);
+    dp_recent_store_end(&recent, w);
+    return is;
+}
+
 static void the_newest_arrival_stays(void **state)
 {
     dp_who a = who("A"), b = who("B");
-    dp_recent_note(&recent, &a, 10);
-    assert_false(dp_recent_is_newer(&recent, &a, 10));
-    assert_true(dp_recent_is_newer(&recent, &a, 9));
+    assert_true(dp_recent_note(&recent, &a, 10));
+    assert_true(is_newest(&a, 10));
+    assert_false(is_newest(&a, 9));
     dp_recent_note(&recent, &a, 5);
-    assert_true(dp_recent_is_newer(&recent, &a, 9));
-    assert_false(dp_recent_is_newer(&recent, &b, 1));
+    assert_false(is_newest(&a, 9));
+    assert_true(is_newest(&b, 1));
+}
+
+static void who_comes_while_another_stores_knows(void **state)
+{
+    dp_who a = who("A"), b = who("B");
+    assert_true(dp_recent_store_begin(&recent, &a, 10));
+    assert_false(dp_recent_note(&recent, &a, 11));
+    assert_true(dp_recent_note(&recent, &b, 11));
+    dp_recent_store_end(&recent, &a);
+    assert_true(dp_recent_note(&recent, &a, 12));
+}
+
+/* A store that tells what a reader finds after each transaction. */
+static dp_store *the;
+static dp_store_ops watched;
+static const dp_store_ops *plain;
+static unsigned found_late;
+
+static bool has(dp_store *s, const dp_who *w, const char *id)
+{
+    dp_ping_params p;
+    bool is = dp_ping_params_get(s, NULL, w, &p) && p.folders_n
+              && dp_span_is(p.folders[0].id, dp_span_str(id));
+    dp_ping_params_free(&p);
+    return is;
+}
+
+static apr_status_t commit(dp_store_txn **t)
+{
+    static bool is_within;
+    apr_status_t rv = plain->commit(t);
+    if (!is_within) {
+        is_within = true;
+        dp_who a = who("A");
+        found_late += has(the, &a, "late");
+        is_within = false;
+    }
+    return rv;
+}
+
+static apr_status_t ask_for(const char *id, uint64_t arrival)
+{
+    dp_who a = who("A");
+    dp_ping_folder f = {dp_span_str(id), dp_span_str("Email")};
+    dp_ping_params p = {.heartbeat_s = 60, .arrival = arrival, .folders_n = 1,
+                        .folders = &f};
+    return dp_recent_store(&recent, the, &a, &p);
+}
+
+/* A Ping that is overtaken by one that asks for what is stored already: a third
+ * one, without a list, never gets that of the first. */
+static void what_comes_late_is_never_to_be_seen(void **state)
+{
+    dp_who a = who("A");
+    found_late = 0;
+    assert_int_equal(dp_store_ram_open(&the), APR_SUCCESS);
+    plain = the->ops;
+    watched = *plain;
+    watched.commit = commit;
+    the->ops = &watched;
+    dp_recent_note(&recent, &a, 1);
+    ask_for("usual", 1);
+    assert_true(has(the, &a, "usual"));
+    dp_recent_note(&recent, &a, 2); /* it is slow */
+    dp_recent_note(&recent, &a, 3); /* it finds what it asks for */
+    ask_for("late", 2);
+    assert_int_equal(found_late, 0);
+    assert_false(has(the, &a, "usual")); /* in doubt */
+    ask_for("usual", 3);
+    ask_for("late", 2);
+    assert_int_equal(found_late, 0);
+    assert_true(has(the, &a, "usual"));
+    the->ops = plain;
+    plain->close(the, true);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(who_comes_again_is_known, setup),
+        cmocka_unit_test_setup(after_a_loss_nobody_is_known, setup),
         cmocka_unit_test_setup(
             devices_that_share_a_place_are_never_taken_for_each_other, setup),
         cmocka_unit_test_setup(the_newest_arrival_stays, setup),
+        cmocka_unit_test_setup(who_comes_while_another_stores_knows, setup),
+        cmocka_unit_test_setup(what_comes_late_is_never_to_be_seen, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
