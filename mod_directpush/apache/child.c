@@ -302,7 +302,7 @@ static void child_init(apr_pool_t *pchild, server_rec *s)
     dp_child *child = apr_pcalloc(pchild, sizeof(*child));
     child->server = s;
     child->log_pool = make_log_pool(pchild);
-    child->spare = dp_spare_make(pchild);
+    child->spare = dp_spare_make();
     child->can_park = dp_capacity_can_park();
     child->count = dp_counters_claim(&dp_all->counters);
     dp_here = child; /* the keeper's first lines are logged through it */

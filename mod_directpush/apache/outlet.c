@@ -95,7 +95,7 @@ static bool ends_response(apr_bucket_brigade *bb)
 static apr_status_t join(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     struct dp_outlet *o = f->ctx;
-    if (!o->is_joining) {
+    if (!o->is_joining || APR_BRIGADE_EMPTY(bb)) {
         return ap_pass_brigade(f->next, bb);
     }
     content it = content_of(bb);
@@ -104,6 +104,10 @@ static apr_status_t join(ap_filter_t *f, apr_bucket_brigade *bb)
     apr_status_t rv = APR_SUCCESS;
     if (is_small && (it.is_all || o->held_n || it.buckets_n > 1)) {
         rv = hold_back(o, bb);
+        if (rv != APR_SUCCESS) { /* half a response: nothing may follow it */
+            f->c->aborted = 1;
+            apr_brigade_cleanup(bb);
+        }
         if (rv != APR_SUCCESS || it.is_all) {
             return rv;
         }

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <apr_allocator.h>
@@ -35,14 +36,32 @@ struct dp_spare {
     unsigned n[KINDS];
 };
 
-dp_spare *dp_spare_make(apr_pool_t *p)
+dp_spare *dp_spare_make(void)
 {
-    dp_spare *s = apr_pcalloc(p, sizeof(*s));
+    dp_spare *s = calloc(1, sizeof(*s));
+    DP_ASSERT(s);
     apr_status_t rv = apr_allocator_create(&s->system);
     DP_ASSERT(rv == APR_SUCCESS);
     apr_allocator_max_free_set(s->system, 1);
     pthread_mutex_init(&s->lock, NULL);
     return s;
+}
+
+void dp_spare_free(dp_spare **spare)
+{
+    dp_spare *s = *spare;
+    *spare = NULL;
+    for (int k = 0; k < KINDS; k++) {
+        while (s->first[k]) {
+            apr_memnode_t *node = s->first[k];
+            s->first[k] = node->next;
+            node->next = NULL;
+            apr_allocator_free(s->system, node);
+        }
+    }
+    apr_allocator_destroy(s->system);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
 }
 
 static unsigned pages_of(const apr_memnode_t *node)

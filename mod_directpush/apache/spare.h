@@ -15,8 +15,11 @@
 
 typedef struct dp_spare dp_spare;
 
-/** Make one, which lives as long as the pool. */
-dp_spare *dp_spare_make(apr_pool_t *p);
+dp_spare *dp_spare_make(void);
+
+/** Nobody may collect or lend any more; a child keeps it to the end, since its
+ *  workers are at work to the end. */
+void dp_spare_free(dp_spare **s);
 
 /** Take all that the allocator of a connection's pool has put by. The thread
  *  that owns the connection. */

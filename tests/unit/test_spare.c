@@ -19,8 +19,6 @@ typedef struct connection {
     apr_pool_t *pool;
 } connection;
 
-static apr_pool_t *home;
-
 static connection connected(void)
 {
     connection c;
@@ -76,14 +74,14 @@ static long resident_pages(void)
 static int setup(void **state)
 {
     apr_initialize();
-    assert_int_equal(apr_pool_create(&home, NULL), APR_SUCCESS);
-    *state = dp_spare_make(home);
+    *state = dp_spare_make();
     return 0;
 }
 
 static int teardown(void **state)
 {
-    apr_pool_destroy(home);
+    dp_spare *s = *state;
+    dp_spare_free(&s);
     apr_terminate();
     return 0;
 }
