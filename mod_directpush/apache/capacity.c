@@ -27,6 +27,9 @@ dp_limits dp_limit;
 #define FD_PASSING_PART 32
 #define FD_PASSING_MOST 256
 
+/* AsyncRequestWorkerFactor, where nothing else is said */
+#define HTTPD_FACTOR 2
+
 static int query(int what)
 {
     int value = 0;
@@ -119,19 +122,35 @@ static void warn_blocking(server_rec *s)
                  ap_show_mpm(), (apr_int64_t)dp_limit.blocking);
 }
 
+/* So many open files let a child keep that many connections: what of them no
+ * phone gets now, and the most that it grows by; rounded up. */
+static double files_for(double connections, double by_fd)
+{
+    double files = connections + (double)dp_limit.fd_all - by_fd
+                   + FD_PASSING_MOST;
+    return ((int64_t)files / 100 + 1) * 100.0;
+}
+
 /* A child that has no descriptor left goes on accepting, and httpd starts no
  * other for those whom it has to refuse. */
 static void advise_factor(server_rec *s, double factor, int threads,
                           double by_fd)
 {
     int fits = (int)(by_fd / threads) - 1;
-    if (threads * (1.0 + (int)factor) > by_fd && fits > 0) {
+    double most = threads * (1.0 + (int)factor);
+    if (most > by_fd && fits > 0) {
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
                      "AsyncRequestWorkerFactor %.0f lets a child accept %.0f "
                      "connections, but it has open files for %.0f: phones "
                      "beyond are refused by it while others may have room. Set "
-                     "AsyncRequestWorkerFactor %d, or allow more open files",
-                     factor, threads * (1.0 + (int)factor), by_fd, fits);
+                     "AsyncRequestWorkerFactor %d, or allow %.0f open files",
+                     factor, most, by_fd, fits, files_for(most, by_fd));
+    }
+    else if (factor <= HTTPD_FACTOR && fits > HTTPD_FACTOR) {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                     "AsyncRequestWorkerFactor %.0f, httpd's default, leaves "
+                     "little room for phones. Set AsyncRequestWorkerFactor %d, "
+                     "or less: a child has open files for that", factor, fits);
     }
 }
 
@@ -217,7 +236,7 @@ void dp_capacity_check(apr_pool_t *ptemp, server_rec *s)
         warn_blocking(s);
         return;
     }
-    double factor = setting("AsyncRequestWorkerFactor", 2);
+    double factor = setting("AsyncRequestWorkerFactor", HTTPD_FACTOR);
     double by_mpm = phones_by_mpm(threads, factor);
     double by_fd = phones_by_fd();
     dp_limit.conns = (int64_t)(by_mpm * children);

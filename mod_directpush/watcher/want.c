@@ -258,8 +258,8 @@ static void say_folding(dp_wants *ws, dp_want_user *user)
     else if (dp_log_first(&ws->full)) {
         dp_log(DP_LOG_WARN,
                "the table of %u topics is nearly full; further folders share "
-               "their user's topic: raise topics in directpushd.conf, and "
-               "restart after removing the file bus",
+               "their user's topic: raise topics in directpushd.conf, stop "
+               "directpushd, remove the file bus, and start it",
                map->topic_cap);
     }
 }

@@ -162,17 +162,35 @@ def test_the_start_tells_how_many_fit_and_why(make_site, settings, says):
     assert re.search(says, line), line
 
 
-def test_the_start_tells_of_more_connections_than_open_files(make_site):
+def test_the_start_tells_of_more_connections_than_open_files(make_site,
+                                                             open_files):
     """That factor would leave the other children unused, or never start them;
     what it proposes is right."""
     site = make_site(httpd=FEW_FILES)
     (line,) = site.httpd.grep("directpush:notice.*lets a child accept 8008 ")
     factor = int(re.search(r"Set AsyncRequestWorkerFactor (\d+)", line)[1])
+    files = int(re.search(r"or allow (\d+) open files", line)[1])
     site.httpd.async_factor = factor
     site.httpd.restart()
     assert len(site.httpd.grep("lets a child accept")) == 1
     assert re.search("the bound is AsyncRequestWorkerFactor",
                      site.httpd.grep("directpush:notice.*capacity")[-1])
+
+    open_files(files)
+    site = make_site(httpd=dict(FEW_FILES, open_files=files))
+    assert not site.httpd.grep("lets a child accept")
+    assert re.search("the bound is AsyncRequestWorkerFactor",
+                     site.httpd.grep("directpush:notice.*capacity")[-1])
+
+
+def test_the_start_tells_of_the_factor_that_nobody_has_set(make_site):
+    site = make_site(httpd=dict(children=2, threads=8, async_factor=2))
+    (line,) = site.httpd.grep("directpush:notice.*httpd's default")
+    factor = int(re.search(r"Set AsyncRequestWorkerFactor (\d+)", line)[1])
+    site.httpd.async_factor = factor
+    site.httpd.restart()
+    assert len(site.httpd.grep("httpd's default")) == 1
+    assert not site.httpd.grep("lets a child accept")
 
 
 def idle(site, n, path="/", port=None):
@@ -280,3 +298,12 @@ def test_the_start_says_what_readme_says(make_site, open_files, phones):
     assert int(said[1]) > int(phones.replace(",", ""))
     assert len(site.httpd.children()) == int(cell["StartServers"])
     assert not site.httpd.grep("lets a child accept|MaxSpareThreads")
+
+
+@pytest.mark.parametrize("phones", ["1,000", "10,000", "100,000"])
+def test_the_bus_has_places_for_readmes_phones(phones):
+    """Each of a user of its own, who takes five; a quarter is left free."""
+    cell = sizing(phones)["topics"]
+    topics = 65536 if cell == "–" else int(cell)
+    assert topics & (topics - 1) == 0
+    assert topics * 3 // 4 >= 5 * int(phones.replace(",", ""))

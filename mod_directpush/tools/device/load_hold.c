@@ -83,8 +83,8 @@ static dp_load_end give_up(const dp_load_coordinator *c, const hold *h,
     }
     bool has_failed = now->failures[DP_LOAD_FAIL_CONNECT] >
                       h->before.failures[DP_LOAD_FAIL_CONNECT];
-    dp_load_complain("waited %u s for more than %" PRIu64
-                     " of %u devices to be held%s%s",
+    dp_load_complain("no progress in %u s: %" PRIu64
+                     " of %u devices wait or are left out%s%s",
                      c->args->patience_s, h->most, h->wanted,
                      has_failed ? "; the last attempt to connect: " : "",
                      has_failed ? strerror(error) : "");
