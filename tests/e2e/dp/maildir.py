@@ -142,7 +142,7 @@ class Maildir:
     # --- mails ---
 
     def _name(self):
-        return "%d.M%dP%dQ%d.test" % (time.time(), time.time_ns() // 1000
+        return "%d.M%06dP%dQ%d.test" % (time.time(), time.time_ns() // 1000
                                       % 1000000, os.getpid(), next(_numbers))
 
     def prepare(self, subject="hello", folder="INBOX", data=None, **kw):
