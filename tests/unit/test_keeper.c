@@ -856,9 +856,9 @@ static void lose_link(box *b)
 
 static void lose_bus(box *b)
 {
-    dp_bus_handle *was = dp_keeper_bus(b->k), *now = was;
+    dp_bus_handle *was = dp_keeper_bus(b->k), *now = dp_keeper_bus(b->k);
     fw_bus_new(b->fw, true);
-    while (now == was) {
+    while (now == was) { /* which stays ours, so that its place is not reused */
         dp_keeper_bus_release(&now);
         usleep(500);
         now = dp_keeper_bus(b->k);
