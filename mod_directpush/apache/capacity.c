@@ -128,7 +128,8 @@ static double files_for(double connections, double by_fd)
 {
     double files = connections + (double)dp_limit.fd_all - by_fd
                    + FD_PASSING_MOST;
-    return ((int64_t)files / 100 + 1) * 100.0;
+    int64_t hundreds = (int64_t)files / 100 + 1;
+    return (double)(100 * hundreds);
 }
 
 /* A child that has no descriptor left goes on accepting, and httpd starts no
