@@ -52,11 +52,8 @@ void dp_spare_free(dp_spare **spare)
     dp_spare *s = *spare;
     *spare = NULL;
     for (int k = 0; k < KINDS; k++) {
-        while (s->first[k]) {
-            apr_memnode_t *node = s->first[k];
-            s->first[k] = node->next;
-            node->next = NULL;
-            apr_allocator_free(s->system, node);
+        if (s->first[k]) { /* all of the list */
+            apr_allocator_free(s->system, s->first[k]);
         }
     }
     apr_allocator_destroy(s->system);
