@@ -366,6 +366,7 @@ void dp_conf_finish(dp_conf *conf, server_rec *s)
     }
     conf->rules = (dp_look_rules){.pace_us = conf->pace,
                                   .quiet_us = conf->quiet,
+                                  .lag_us = conf->backend_lag,
                                   .blind_mail_us = conf->blind[0],
                                   .blind_other_us = conf->blind[1]};
 }

@@ -216,8 +216,11 @@ static void spec_hierarchy(ping *p, dp_store_txn *t, uint64_t instance,
                            .mark = dp_mark_seq(st.mark, instance, head),
                            .announced_seq = dp_mark_seq(st.announced,
                                                         instance, head),
+                           .announced_n = st.announced_n,
                            .announced_at_us = st.announced_at_us,
                            .lag_until_us = st.lag_until_us,
+                           .settle_until_us =
+                               st.prov.instance ? p->now_us + SETTLE_US : 0,
                            .likely_seq = likely_seq(p, st.prov, st.prov_token,
                                                     instance, head)};
     *name = (dp_topic_spec){DP_CLASS_HIERARCHY,

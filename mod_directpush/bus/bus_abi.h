@@ -55,7 +55,7 @@
 #include "base/dp_hash.h"
 
 #define DP_BUS_MAGIC       "DPBUS\r\n\x01"
-#define DP_BUS_ABI_VERSION 1u
+#define DP_BUS_ABI_VERSION 2u
 #define DP_BUS_ALIGN       4096u
 
 /* `watched_from` of a topic that nobody vouches for. */
@@ -74,16 +74,24 @@ enum dp_bus_topic_flags {
     DP_BUS_TOPIC_GONE = 4u   /* given back: key is 0, but a probe goes on */
 };
 
+/* In `flags`: from `changed` to the change before it, at most STEP_MAX; 0: there
+ * was none. */
+#define DP_BUS_STEP_SHIFT 8
+#define DP_BUS_STEP_MAX (UINT32_MAX >> DP_BUS_STEP_SHIFT)
+#define DP_BUS_FLAGS ((1u << DP_BUS_STEP_SHIFT) - 1)
+
 typedef struct dp_bus_topic {
     dp_hash key;                   /* of user, class, folder; 0 = empty */
     _Atomic uint64_t changed;      /* seq of the newest change, 0 none */
     _Atomic uint64_t changed_new;  /* seq of the newest *new item* */
     _Atomic uint64_t watched_from; /* vouched for since, or UNWATCHED */
-    _Atomic int64_t changed_at_us; /* dp_clock_mono_us() of `changed` */
+    _Atomic int64_t changed_at_us; /* dp_clock_mono_us() of the newer of
+                                      `changed` and `watched_from` */
     _Atomic uint32_t gen;          /* even: steady; odd: changing hands */
     _Atomic uint32_t class_slot;   /* class topic, or target of an alias */
     _Atomic uint32_t renewed_s;    /* mono seconds of the last `watch` */
-    _Atomic uint32_t flags;        /* dp_bus_topic_flags */
+    _Atomic uint32_t flags;        /* dp_bus_topic_flags; above them: the
+                                      change before is so many seqs older */
 } dp_bus_topic;
 
 enum dp_bus_kind {

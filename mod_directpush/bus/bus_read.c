@@ -116,6 +116,9 @@ dp_bus_view dp_bus_look(const dp_bus_map *map, dp_bus_ref ref)
         .changed_at_us = LOAD(t->changed_at_us),
         .renewed_s = LOAD(t->renewed_s),
     };
+    /* written before `changed`: never of an older change than that */
+    uint32_t step = LOAD(t->flags) >> DP_BUS_STEP_SHIFT;
+    v.before = step && step < v.changed ? v.changed - step : 0;
     return RELAXED(t->gen) == ref.gen ? v : blind;
 }
 

@@ -26,7 +26,8 @@ typedef struct dp_bus_view {
     uint64_t changed;      /* 0: no change known */
     uint64_t changed_new;
     uint64_t watched_from; /* DP_BUS_UNWATCHED: nobody vouches */
-    dp_time_us changed_at_us;
+    uint64_t before;       /* the change before `changed`, or later; 0 none */
+    dp_time_us changed_at_us; /* of the newer of changed and watched_from */
     uint32_t renewed_s;
 } dp_bus_view;
 

@@ -153,7 +153,8 @@ dp_bus_ref dp_bus_topic_add(dp_bus_writer *w, dp_hash key, uint32_t class_slot,
     if (found && !(DP_BUS_OWN(w->topics[slot].flags) & DP_BUS_TOPIC_ALIAS)) {
         dp_bus_topic *t = &w->topics[slot];
         set_class(w, t, class_slot);
-        DP_BUS_STORE(t->flags, flags);
+        DP_BUS_STORE(t->flags,
+                     flags | (DP_BUS_OWN(t->flags) & ~DP_BUS_FLAGS));
         return (dp_bus_ref){slot, DP_BUS_OWN(t->gen)};
     }
     return settle(w, &(meaning){.key = key,

@@ -41,8 +41,15 @@ static uint64_t change(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
                        dp_time_us now_us)
 {
     dp_bus_topic *t = &w->topics[ref.slot];
+    uint64_t before = DP_BUS_OWN(t->changed);
     dp_bus_event e =
         event_of(w, is_new ? DP_BUS_KIND_NEW : DP_BUS_KIND_OTHER, ref);
+    uint64_t step = before ? e.seq - before : 0;
+    if (step > DP_BUS_STEP_MAX) {
+        step = DP_BUS_STEP_MAX;
+    }
+    DP_BUS_STORE(t->flags, (DP_BUS_OWN(t->flags) & DP_BUS_FLAGS)
+                               | (uint32_t)step << DP_BUS_STEP_SHIFT);
     DP_BUS_STORE(t->changed_at_us, now_us);
     if (is_new) {
         DP_BUS_STORE(t->changed_new, e.seq);
@@ -85,11 +92,13 @@ static void set_watched_from(dp_bus_writer *w, dp_bus_ref ref, dp_bus_event *e)
     dp_bus_publish_head(w);
 }
 
-uint64_t dp_bus_vouch(dp_bus_writer *w, dp_bus_ref ref)
+uint64_t dp_bus_vouch(dp_bus_writer *w, dp_bus_ref ref, dp_time_us now_us)
 {
-    if (!dp_bus_topic_at(w, ref)) {
+    dp_bus_topic *t = dp_bus_topic_at(w, ref);
+    if (!t) {
         return 0;
     }
+    DP_BUS_STORE(t->changed_at_us, now_us);
     dp_bus_event e = event_of(w, DP_BUS_KIND_VOUCH, ref);
     e.arg = e.seq;
     set_watched_from(w, ref, &e);

@@ -75,9 +75,10 @@ void dp_bus_topic_drop(dp_bus_writer *w, dp_bus_ref ref);
 uint64_t dp_bus_publish(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
                         dp_time_us now_us, uint64_t *out_prev);
 
-/** Vouch from now on: watched_from := ++head, published. @return that seq.
+/** Vouch from now on: watched_from := ++head, published. What is there now may
+ *  be as young as a change of `now_us`. @return that seq.
  *  A VOUCH record's arg is the new watched_from. */
-uint64_t dp_bus_vouch(dp_bus_writer *w, dp_bus_ref ref);
+uint64_t dp_bus_vouch(dp_bus_writer *w, dp_bus_ref ref, dp_time_us now_us);
 
 /** Vouch again from where it was: a cursor proved that nothing changed. */
 void dp_bus_vouch_again(dp_bus_writer *w, dp_bus_ref ref,

@@ -69,6 +69,11 @@ apr_status_t dp_hier_state_announced(dp_store *s, dp_store_txn *t,
         return rv;
     }
     dp_hier_state_get(s, u.txn, who, &st);
+    if (st.announced.instance != what.instance
+        || st.announced.seq != what.seq) {
+        st.announced_n = 0;
+    }
+    st.announced_n += st.announced_n < UINT8_MAX;
     st.announced = what;
     st.announced_at_us = now_us;
     st.lag_until_us = 0;

@@ -39,7 +39,8 @@ typedef struct dp_hier_state {
     dp_time_us asked_at_us; /* as in coll_state */
     uint8_t is_map_known;  /* 0: a gap; the map proves nothing */
     uint8_t is_map_kept;   /* … but belongs to key_hash still */
-    uint8_t spare[6];
+    uint8_t announced_n;   /* times, without a completed FolderSync since */
+    uint8_t spare[5];
 } dp_hier_state;
 
 /* A folder's topic. */

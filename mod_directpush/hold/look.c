@@ -102,6 +102,16 @@ static uint64_t known_to(const dp_hold_item *i)
     return told > i->hold->linked_seq ? told : i->hold->linked_seq;
 }
 
+/* Nobody knows of a change, but vouching has begun: a Sync sooner than this
+ * may not be shown what was there by then, and would be asked for again. */
+static dp_time_us shown_at(const wish *w, const dp_bus_view *v,
+                           const dp_look_rules *r)
+{
+    return w->kind == UNPROVEN && v->watched_from > v->changed
+               ? v->changed_at_us + r->lag_us
+               : 0;
+}
+
 static wish dirty_wish(const dp_hold_item *i, const dp_bus_view *v,
                        const dp_look_rules *r, dp_time_us not_before_us)
 {
@@ -124,22 +134,24 @@ static wish dirty_wish(const dp_hold_item *i, const dp_bus_view *v,
     if (w.kind == KNOWN && v->changed_new <= known_to(i)) {
         w.due_us = v->changed_at_us + r->quiet_us;
     }
+    w.due_us = later(w.due_us, shown_at(&w, v, r));
     w.due_us = later(later(w.due_us, not_before_us), i->settle_until_us);
     return w;
 }
 
-/* Status 7: once per seq, and once more when the backend lagged. */
+/* Status 7: again, as Status 2 is, while no FolderSync has followed. */
 static wish hierarchy_wish(const dp_hold_item *i, const dp_bus_view *v,
-                           dp_time_us not_before_us)
+                           const dp_look_rules *r, dp_time_us not_before_us)
 {
-    wish w = {.kind = v->changed > known_to(i) ? KNOWN : UNPROVEN,
-              .due_us = not_before_us};
+    wish w = {.kind = v->changed > known_to(i) ? KNOWN : UNPROVEN};
     if (newest_of(v) == i->announced_seq) {
-        if (!i->lag_until_us) {
-            return (wish){.kind = NOTHING};
-        }
-        w.due_us = i->lag_until_us;
+        w.due_us = i->announced_n > 1
+                       ? i->announced_at_us + repeat_wait(i, r)
+                       : i->lag_until_us;
+        w.is_repeat = w.is_backing = i->announced_n > 1;
     }
+    w.due_us = later(w.due_us, shown_at(&w, v, r));
+    w.due_us = later(later(w.due_us, not_before_us), i->settle_until_us);
     return w;
 }
 
@@ -168,7 +180,7 @@ static wish wish_of(dp_hold_item *i, const dp_bus_map *bus,
         not_before_us = later(not_before_us, i->hold->ends_us);
     }
     if (i->class_id == DP_CLASS_HIERARCHY) {
-        return hierarchy_wish(i, &v, not_before_us);
+        return hierarchy_wish(i, &v, r, not_before_us);
     }
     if (!i->mark && i->announced_n && newest <= i->announced_seq) {
         return blind_wish(i, r); /* named once; until a Sync it is blind */

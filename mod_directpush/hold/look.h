@@ -15,6 +15,7 @@
 typedef struct dp_look_rules {
     dp_time_us pace_us;          /* DirectPushPace */
     dp_time_us quiet_us;         /* DirectPushQuiet */
+    dp_time_us lag_us;           /* DirectPushBackendLag */
     dp_time_us blind_mail_us;    /* DirectPushFallbackInterval */
     dp_time_us blind_other_us;
 } dp_look_rules;

@@ -229,16 +229,18 @@ static void complete(dp_exchange *x, dp_hier_state *h, const hier_keys *k)
     uint64_t mark = h->mark.instance == x->start.instance ? h->mark.seq : 0;
 
     h->lag_until_us = 0;
+    h->announced_n = 0;
     if (!has_brought
         && dp_learn_look(x, DP_CLASS_HIERARCHY,
-                         DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS), &v)
-        && v.changed > mark && v.changed <= x->start.seq
-        && x->began_us - v.changed_at_us < x->env.backend_lag_us) {
-        h->lag_until_us = v.changed_at_us + x->env.backend_lag_us;
-        h->announced.instance = x->start.instance;
-        h->announced.seq = v.changed > v.watched_from ? v.changed
-                                                      : v.watched_from;
-        return;
+                         DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS), &v)) {
+        uint64_t newest =
+            v.changed > v.watched_from ? v.changed : v.watched_from;
+        if (newest > mark && newest <= x->start.seq
+            && x->began_us - v.changed_at_us < x->env.backend_lag_us) {
+            h->lag_until_us = v.changed_at_us + x->env.backend_lag_us;
+            h->announced = (dp_mark){x->start.instance, newest};
+            return;
+        }
     }
     if (!x->start.instance) {
         return;

@@ -61,14 +61,23 @@ static uint64_t seq_of(dp_mark m, const dp_mark_news *news)
 }
 
 /* Published so shortly before the request went out that the backend may not
- * have shown it yet (3.3). Also where the topic has been given up since: the
- * watcher may take it up again, and say that nothing happened meanwhile. */
+ * have shown it yet (3.3); what was there when vouching began is as young as
+ * that. Also where the topic has been given up since: the watcher may take it
+ * up again, and say that nothing happened meanwhile. */
+static bool is_young(const dp_coll_state *st, const dp_mark_news *news)
+{
+    return (news->is_vouched || news->was_given_up)
+           && news->newest > seq_of(st->mark, news)
+           && news->newest <= news->start.seq
+           && news->began_us - news->changed_at_us < news->backend_lag_us;
+}
+
+/* A Sync that brought something has brought the young one, unless there was
+ * more to bring than that. */
 static bool is_lagging(const dp_coll_state *st, const dp_mark_news *news)
 {
-    return (news->is_vouched || news->was_given_up) && !news->has_brought
-           && news->changed > seq_of(st->mark, news)
-           && news->changed <= news->start.seq
-           && news->began_us - news->changed_at_us < news->backend_lag_us;
+    return is_young(st, news)
+           && (!news->has_brought || news->before > seq_of(st->mark, news));
 }
 
 /* Announced, completed, and neither items nor a mark: twice in a row is what
@@ -95,14 +104,31 @@ static void count_useless(dp_coll_state *st, const dp_mark_news *news,
 
 /* Items are on their way: the mark is provisional. One that was ahead of what
  * has just come down was wrong, and does not serve meanwhile. */
-static void take_provisional(dp_coll_state *st, const dp_mark_news *news)
+static void take_provisional(dp_coll_state *st, const dp_mark_news *news,
+                             dp_mark mark)
 {
     if (news->is_vouched && news->changed <= seq_of(st->mark, news)) {
         st->mark = no_mark;
     }
-    st->prov = news->start;
+    st->prov = mark;
     st->prov_token = news->token;
     st->useless_n = 0;
+}
+
+/* It is told once more, when the backend no longer lags.
+ * @return true when a provisional mark was made */
+static bool tell_again(dp_coll_state *st, const dp_mark_news *news)
+{
+    st->lag_until_us = news->changed_at_us + news->backend_lag_us;
+    st->announced = (dp_mark){news->start.instance, news->newest};
+    if (!news->has_brought) {
+        return false;
+    }
+    /* one that covers nothing new; the very first is below all changes */
+    uint64_t seq = seq_of(st->mark, news);
+    take_provisional(st, news,
+                     (dp_mark){news->start.instance, seq ? seq : 1});
+    return true;
 }
 
 /* @return true when a provisional mark was made */
@@ -113,17 +139,14 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
     st->announced_n = 0;
     st->lag_until_us = 0;
     if (is_lagging(st, news)) {
-        st->lag_until_us = news->changed_at_us + news->backend_lag_us;
-        /* once more, when it is due */
-        st->announced = (dp_mark){news->start.instance, news->newest};
-        return false;
+        return tell_again(st, news);
     }
     if (news->has_brought) {
         if (!news->start.instance) {
             st->useless_n = 0;
             return false;
         }
-        take_provisional(st, news);
+        take_provisional(st, news, news->start);
         return true;
     }
     if (news->has_commands || news->is_kept_back) {

@@ -217,7 +217,9 @@ typedef struct dp_mark_news {
     bool is_vouched;
     bool was_given_up;  /* nobody watches it just now; its changes stand */
     uint64_t changed, newest; /* newest: of changed and watched_from */
-    dp_time_us changed_at_us, backend_lag_us;
+    uint64_t before;          /* the one before `newest`, or later; 0 none */
+    dp_time_us changed_at_us; /* of `newest` */
+    dp_time_us backend_lag_us;
 } dp_mark_news;
 
 /** @return true when `st` has a provisional mark of this Sync now */

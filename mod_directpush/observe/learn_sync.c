@@ -257,10 +257,13 @@ static void look_at_topic(const dp_exchange *x, const dp_folder_topic *topic,
     if (!news->is_vouched && !news->was_given_up) {
         return;
     }
+    bool is_change = view.changed > view.watched_from || news->was_given_up;
     news->changed = view.changed;
-    news->newest = view.changed > view.watched_from || news->was_given_up
-                       ? view.changed
-                       : view.watched_from;
+    news->newest = is_change ? view.changed : view.watched_from;
+    news->before = view.before;
+    if (!news->was_given_up && view.watched_from > view.before) {
+        news->before = view.watched_from; /* several may have been there */
+    }
     news->changed_at_us = view.changed_at_us;
 }
 

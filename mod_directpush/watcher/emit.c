@@ -103,6 +103,7 @@ void dp_emit_change(dp_emit *e, dp_want *want, bool is_new)
     if (!want->is_vouched) {
         return; /* vouching will start above it */
     }
+    want->is_several |= want->has_new || want->has_other;
     want->has_new |= is_new;
     want->has_other |= !is_new;
     if (dp_list_is_empty(&want->changed)) {
@@ -121,12 +122,25 @@ uint64_t dp_emit_publish(dp_emit *e, dp_want *want, bool is_new,
     return seq;
 }
 
+/* More than one change: two seqs, so that nobody takes it for one that a Sync
+ * has brought when it has brought something (design.md 3.3). */
+static void publish_several(dp_emit *e, dp_want *want, bool is_new)
+{
+    dp_bus_publish(e->bus, want->ref, is_new, dp_clock_mono_us(), NULL);
+    dp_emit_publish(e, want, is_new, NULL);
+}
+
 static void publish_collected(dp_emit *e, dp_want *want)
 {
     if (!dp_list_is_empty(&want->changed)) {
         dp_list_del(&want->changed);
-        dp_emit_publish(e, want, want->has_new, NULL);
-        want->has_new = want->has_other = false;
+        if (want->is_several) {
+            publish_several(e, want, want->has_new);
+        }
+        else {
+            dp_emit_publish(e, want, want->has_new, NULL);
+        }
+        want->has_new = want->has_other = want->is_several = false;
     }
 }
 
@@ -159,7 +173,7 @@ static bool vouch_restored(dp_emit *e, dp_want *want)
         return false;
     }
     if (change != DP_CURSOR_SAME) { /* before vouching: nobody looks between */
-        dp_emit_publish(e, want, change == DP_CURSOR_NEW, NULL);
+        publish_several(e, want, change == DP_CURSOR_NEW);
     }
     dp_bus_vouch_again(e->bus, want->ref, want->old_watched_from);
     e->counts.vouched_again++;
@@ -173,7 +187,7 @@ void dp_emit_vouch(dp_emit *e, dp_want *want)
     bool is_done = want->is_restored && !want->is_vouched
                    && vouch_restored(e, want);
     if (!is_done) {
-        uint64_t seq = dp_bus_vouch(e->bus, want->ref);
+        uint64_t seq = dp_bus_vouch(e->bus, want->ref, dp_clock_mono_us());
         want->is_stored = false;
         e->counts.vouched++;
         say(e, seq, want, DP_EMIT_VOUCHED);

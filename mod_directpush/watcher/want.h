@@ -64,7 +64,7 @@ struct dp_want {
     void *of_source;          /* the source's own */
     bool is_vouched;
     /* since the last publish in this turn */
-    bool has_new, has_other;
+    bool has_new, has_other, is_several;
     dp_link_node changed;
     /* for the cursor store */
     dp_cursor cursor;   /* as the source last said it */

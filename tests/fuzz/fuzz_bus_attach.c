@@ -33,7 +33,7 @@ static void make_good(void)
     for (uint64_t i = 1; i < 40; i++) {
         dp_bus_ref r = dp_bus_topic_add(w, (dp_hash){{i, i}}, DP_BUS_NO_SLOT,
                                         0);
-        dp_bus_vouch(w, r);
+        dp_bus_vouch(w, r, 0);
         dp_bus_publish(w, r, true, 1, NULL);
     }
     dp_bus_close(&w, false);

@@ -83,15 +83,11 @@ static bool is_new_since(const run *r, int i)
            && (!it->announced_n || r->book[i].changed > it->announced_seq);
 }
 
-/* Rule 6.6: without a mark a folder is named once; a hierarchy once per seq,
- * and once more for a lag. */
+/* Rule 6.6: without a mark a folder is named once. */
 static bool is_let_be(const run *r, int i)
 {
     const dp_hold_item *it = &r->w->hold->items[i];
-    if (i == HIER) {
-        return newest(r, i) == it->announced_seq && !it->lag_until_us;
-    }
-    return !it->mark && it->announced_n
+    return i != HIER && !it->mark && it->announced_n
            && newest(r, i) <= it->announced_seq;
 }
 
@@ -106,6 +102,19 @@ static dp_time_us max3(dp_time_us a, dp_time_us b, dp_time_us c)
     return m > c ? m : c;
 }
 
+/* When what was named before, and not synchronised since, is named again. */
+static dp_time_us repeat_of(const world *w, int i)
+{
+    const dp_hold_item *it = &w->hold->items[i];
+    dp_time_us wait = w->rules.pace_us ? w->rules.pace_us : SECOND;
+    dp_time_us most = class_of(i) == DP_CLASS_EMAIL ? w->rules.blind_mail_us
+                                                    : w->rules.blind_other_us;
+    for (uint32_t n = 2; n < it->announced_n && wait < most; n++) {
+        wait *= 2;
+    }
+    return it->announced_at_us + (wait < most ? wait : most);
+}
+
 /* The latest time by which an unseen change must be announced, if its being a
  * change is certain: nothing delays it longer. */
 static dp_time_us latest_of(const run *r, int i)
@@ -114,27 +123,23 @@ static dp_time_us latest_of(const run *r, int i)
     const dp_hold_item *it = &w->hold->items[i];
     const book *b = &r->book[i];
     bool is_same = it->announced_seq == newest(r, i);
-    if (is_same && it->lag_until_us && !(i != HIER && it->announced_n)) {
-        return it->lag_until_us;
-    }
     dp_time_us not_before = newest(r, i) > it->likely_seq
                                 ? w->hold->not_before_us
                                 : w->hold->ends_us;
     if (i == HIER) {
-        return not_before;
+        dp_time_us due = !is_same                ? 0
+                         : it->announced_n > 1   ? repeat_of(w, i)
+                                                 : it->lag_until_us;
+        return max3(due, not_before, it->settle_until_us);
+    }
+    if (is_same && it->lag_until_us && !it->announced_n) {
+        return it->lag_until_us;
     }
     if (is_same && it->announced_n == 1) {
         return 0;
     }
     if (is_same && it->announced_n > 1) {
-        dp_time_us wait = w->rules.pace_us ? w->rules.pace_us : SECOND;
-        dp_time_us most = class_of(i) == DP_CLASS_EMAIL
-                              ? w->rules.blind_mail_us
-                              : w->rules.blind_other_us;
-        for (uint32_t n = 2; n < it->announced_n && wait < most; n++) {
-            wait *= 2;
-        }
-        return it->announced_at_us + (wait < most ? wait : most);
+        return repeat_of(w, i);
     }
     dp_time_us quiet = b->changed_new > it->mark
                            ? 0
@@ -238,7 +243,7 @@ static void vouch(run *r, int i)
         b->is_vouched = true;
     }
     else {
-        b->watched_from = dp_bus_vouch(r->w->bus->w, b->ref);
+        b->watched_from = dp_bus_vouch(r->w->bus->w, b->ref, 0);
         b->is_vouched = true;
     }
 }
@@ -278,8 +283,12 @@ static void announce(run *r)
         w->hold->not_before_us = w->now_us + w->rules.pace_us;
     }
     if (v.status == DP_PING_HIERARCHY) {
-        w->hold->items[HIER].announced_seq = w->hold->items[HIER].seq_now;
-        w->hold->items[HIER].lag_until_us = 0;
+        dp_hold_item *it = &w->hold->items[HIER];
+        it->announced_n =
+            it->seq_now == it->announced_seq ? it->announced_n + 1 : 1;
+        it->announced_seq = it->seq_now;
+        it->announced_at_us = w->now_us;
+        it->lag_until_us = 0;
     }
 }
 

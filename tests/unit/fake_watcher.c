@@ -118,7 +118,7 @@ static void say_watched(fake_watcher *fw, fw_conn *c, const dp_link_line *l)
         r = dp_bus_topic_add(fw->bus, key, DP_BUS_NO_SLOT, 0);
         if (dp_bus_look(dp_bus_writer_map(fw->bus), r).watched_from
             == DP_BUS_UNWATCHED) {
-            dp_bus_vouch(fw->bus, r);
+            dp_bus_vouch(fw->bus, r, 0);
         }
         dp_bus_renewed(fw->bus, r, dp_clock_mono_us());
         fw_wake_locked(fw);
@@ -273,7 +273,7 @@ dp_bus_ref fw_topic(fake_watcher *fw, const char *folder)
 void fw_vouch(fake_watcher *fw, const char *folder)
 {
     fw_lock(fw);
-    dp_bus_vouch(fw->bus, topic_locked(fw, folder));
+    dp_bus_vouch(fw->bus, topic_locked(fw, folder), 0);
     fw_wake_locked(fw);
     fw_unlock(fw);
 }

@@ -80,14 +80,14 @@ static inline dp_bus_ref topic(world *w, const char *folder, dp_class c)
 static inline dp_bus_ref mail(world *w, const char *folder)
 {
     dp_bus_ref r = topic(w, folder, DP_CLASS_EMAIL);
-    dp_bus_vouch(w->bus->w, r);
+    dp_bus_vouch(w->bus->w, r, 0);
     return r;
 }
 
 static inline dp_bus_ref hierarchy(world *w)
 {
     dp_bus_ref r = topic(w, "*", DP_CLASS_HIERARCHY);
-    dp_bus_vouch(w->bus->w, r);
+    dp_bus_vouch(w->bus->w, r, 0);
     return r;
 }
 

@@ -69,7 +69,7 @@ static inline dp_bus_ref folder(set_world *w, const char *name)
 {
     dp_bus_ref r = bus_topic(w->bus, name);
     if (dp_bus_look(&w->bus->map, r).watched_from == DP_BUS_UNWATCHED) {
-        dp_bus_vouch(w->bus->w, r);
+        dp_bus_vouch(w->bus->w, r, 0);
     }
     return r;
 }

@@ -148,7 +148,7 @@ static void reopening_repairs_what_a_killed_writer_left(void **state)
     dp_bus_problem problem;
     dp_bus_ref inbox = bus_topic(f, "INBOX");
     dp_bus_ref torn = bus_topic(f, "Torn");
-    dp_bus_vouch(f->w, inbox);
+    dp_bus_vouch(f->w, inbox, 0);
     uint64_t head = dp_bus_head(&f->map);
     dp_bus_topic *t = (dp_bus_topic *)(uintptr_t)&dp_bus_writer_map(f->w)
                           ->topics[inbox.slot];

@@ -43,7 +43,7 @@ static void vouching_takes_a_seq_of_its_own_each_way(void **state)
     dp_bus_ref inbox = bus_topic(f, "INBOX");
     dp_bus_cursor cursor = dp_bus_cursor_at_head(&f->map);
     dp_bus_event e;
-    uint64_t from = dp_bus_vouch(f->w, inbox);
+    uint64_t from = dp_bus_vouch(f->w, inbox, 0);
     assert_int_equal(dp_bus_look(&f->map, inbox).watched_from, from);
     assert_int_equal(dp_bus_head(&f->map), from);
     dp_bus_unvouch(f->w, inbox);
@@ -100,7 +100,7 @@ static void a_slot_that_changed_hands_is_not_current(void **state)
 {
     bus_fixture *f = *state;
     dp_bus_ref inbox = bus_topic(f, "INBOX");
-    dp_bus_vouch(f->w, inbox);
+    dp_bus_vouch(f->w, inbox, 0);
     dp_bus_topic_drop(f->w, inbox);
     dp_bus_view v = dp_bus_look(&f->map, inbox);
     assert_false(v.is_current);

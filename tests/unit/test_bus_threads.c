@@ -91,7 +91,7 @@ static void nothing_is_missed_and_nothing_is_torn(void **state)
         dp_bus_publish(f->w, s.refs[i % TOPICS], i % 2, i, NULL);
         if (i % 7 == 0) {
             dp_bus_ref r = bus_topic(f, "Now and then");
-            dp_bus_vouch(f->w, r);
+            dp_bus_vouch(f->w, r, 0);
             dp_bus_topic_drop(f->w, r);
             /* the slot may be taken by a topic that does change */
             r = bus_topic(f, "Somebody else");

@@ -114,7 +114,7 @@ dp_bus_ref lab_topic(lab *l, dp_class c, const char *folder)
         dp_topic_key(map->header->hash_key, l->who.user, c, S(folder));
     dp_bus_ref ref = dp_bus_topic_add(l->bus, key, DP_BUS_NO_SLOT, 0);
     assert_int_not_equal(ref.slot, DP_BUS_NO_SLOT);
-    dp_bus_vouch(l->bus, ref);
+    dp_bus_vouch(l->bus, ref, 0);
     return ref;
 }
 

@@ -539,7 +539,7 @@ static void provoked_syncs_take_turns(void **state)
     }
     (void)h;
     dp_bus_unvouch(w->bus->w, inbox);
-    dp_bus_vouch(w->bus->w, inbox);
+    dp_bus_vouch(w->bus->w, inbox, 0);
     dp_hold_set_slot_locked(&w->set, inbox.slot, w->now_us);
     assert_int_equal(claimed(w), DP_SPREAD_BURST);
     for (int i = DP_SPREAD_BURST; i < 10; i++) {
@@ -556,7 +556,7 @@ static void a_moment_that_nobody_asks_for_any_more_is_given_up(void **state)
     dp_hold *h = held(w, "A", "INBOX");
     atomic_store(&w->rate.next_us, w->now_us + 10 * SECOND);
     dp_bus_unvouch(w->bus->w, inbox);
-    dp_bus_vouch(w->bus->w, inbox);
+    dp_bus_vouch(w->bus->w, inbox, 0);
     dp_hold_set_slot_locked(&w->set, inbox.slot, w->now_us);
     assert_int_equal(h->provoke_at_us, w->now_us + 10 * SECOND);
     dp_bus_unvouch(w->bus->w, inbox);
@@ -573,7 +573,7 @@ static void without_a_moment_soon_the_hold_asks_again(void **state)
     dp_hold *h = held(w, "A", "INBOX");
     w->set.provoke_per_s = 0; /* never */
     dp_bus_unvouch(w->bus->w, inbox);
-    dp_bus_vouch(w->bus->w, inbox);
+    dp_bus_vouch(w->bus->w, inbox, 0);
     dp_hold_set_slot_locked(&w->set, inbox.slot, w->now_us);
     assert_int_equal(claimed(w), 0);
     assert_in_range(h->timer.due_us - w->now_us, 50 * SECOND, 70 * SECOND);

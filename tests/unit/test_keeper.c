@@ -676,7 +676,7 @@ static void a_topic_that_was_refused_is_found_by_who_was_lapped(void **state)
     dp_bus_ref in = fw_topic(b->fw, "INBOX"), noise = fw_topic(b->fw, "Noise");
     fw_lock(b->fw);
     pthread_mutex_lock(&dp_keeper_set(b->k)->lock);
-    dp_bus_vouch(b->fw->bus, in);
+    dp_bus_vouch(b->fw->bus, in, 0);
     for (int i = 0; i < 1000; i++) {
         dp_bus_publish(b->fw->bus, noise, true, dp_clock_mono_us(), NULL);
     }

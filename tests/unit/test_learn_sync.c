@@ -406,7 +406,7 @@ static void an_upload_does_not_jump_over_a_gap_in_watching(void **state)
     settle(l);
     uint64_t mark = lab_mark(l, MAIL);
     dp_bus_unvouch(l->bus, all); /* what happens here, nobody sees */
-    dp_bus_vouch(l->bus, all);
+    dp_bus_vouch(l->bus, all, 0);
     lab_sync_one(l, &client_change,
                  &(lab_coll){.id = MAIL, .key = "k2", .status = 1});
     uint64_t prev, seq = dp_bus_publish(l->bus, all, false, l->now_us, &prev);

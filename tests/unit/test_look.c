@@ -221,7 +221,7 @@ static void vouched_for_after_the_mark_is_dirty(void **state)
     dp_bus_ref r = mail(w, "INBOX");
     PING(w, INBOX(CLEAN));
     dp_bus_unvouch(w->bus->w, r);
-    dp_bus_vouch(w->bus->w, r);
+    dp_bus_vouch(w->bus->w, r, 0);
     assert_wants_provoke(w);
     assert_true(last_look(w).is_provoked);
     assert_true(is_named(w, 0));
@@ -244,7 +244,7 @@ static void a_change_is_a_change_also_where_vouching_began_anew(void **state)
     dp_bus_ref r = mail(w, "INBOX");
     PING(w, INBOX(CLEAN));
     dp_bus_unvouch(w->bus->w, r);
-    dp_bus_vouch(w->bus->w, r);
+    dp_bus_vouch(w->bus->w, r, 0);
     arrives(w, r);
     dp_verdict v = look(w);
     assert_int_equal(v.status, DP_PING_CHANGES);
@@ -421,8 +421,8 @@ static void a_change_in_any_folder_is_one_of_its_class(void **state)
         dp_topic_key(w->bus->map.header->hash_key, dp_span_str("alice"),
                      DP_CLASS_CALENDAR, dp_span_str("work")),
         all.slot, 0);
-    dp_bus_vouch(w->bus->w, one);
-    dp_bus_vouch(w->bus->w, all);
+    dp_bus_vouch(w->bus->w, one, 0);
+    dp_bus_vouch(w->bus->w, all, 0);
     PING(w, {"*", DP_CLASS_CALENDAR, {CLEAN}},
          {"work", DP_CLASS_CALENDAR, {CLEAN}});
     arrives(w, one);

@@ -81,7 +81,9 @@ static dp_bus_view look(fixture *f, const dp_want *want)
     return dp_bus_look(&f->bus->map, want->ref);
 }
 
-static void changes_of_a_turn_are_published_once(void **state)
+/* Two seqs, the one that counts and one before it: readers see that there was
+ * more than one. */
+static void changes_of_a_turn_are_published_together(void **state)
 {
     fixture *f = *state;
     dp_want *inbox = get(f, "INBOX");
@@ -96,10 +98,15 @@ static void changes_of_a_turn_are_published_once(void **state)
     f->moved = 0;
     dp_emit_flush(f->emit);
     assert_int_equal(f->moved, 1);
-    assert_int_equal(look(f, inbox).changed_new, head + 1);
-    assert_int_equal(dp_bus_head(&f->bus->map), head + 1);
+    assert_int_equal(look(f, inbox).changed_new, head + 2);
+    assert_int_equal(look(f, inbox).before, head + 1);
+    assert_int_equal(dp_bus_head(&f->bus->map), head + 2);
     dp_emit_flush(f->emit);
     assert_int_equal(f->moved, 1);
+    dp_emit_change(f->emit, inbox, true);
+    dp_emit_flush(f->emit);
+    assert_int_equal(dp_bus_head(&f->bus->map), head + 3);
+    assert_int_equal(look(f, inbox).before, head + 2);
 }
 
 static void losing_publishes_first_and_says_so_once(void **state)
@@ -280,7 +287,7 @@ static void a_state_of_garbage_is_no_state(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(changes_of_a_turn_are_published_once),
+        TEST(changes_of_a_turn_are_published_together),
         TEST(losing_publishes_first_and_says_so_once),
         TEST(an_old_cursor_decides_about_the_first_vouching),
         TEST(folders_beyond_the_limit_fold_into_the_class),
