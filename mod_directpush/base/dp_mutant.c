@@ -9,13 +9,14 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Up to so long, one time in so many: a watcher or a worker that dawdles each
- * time would be overloaded rather than late. */
-#define WINDOW_MAX_NS 20000000u
-#define WINDOW_EVERY  4u
+#include "base/dp_clock.h"
+
+/* Up to so long, so often at most: who dawdles each time is overloaded rather
+ * than late. */
+#define WINDOW_MAX_NS   20000000u
+#define WINDOW_EVERY_US 40000
 
 bool dp_mutant_is_active[DP_MUTANTS_N];
-static bool is_any;
 
 #define DP_MUTANT_ITEM(name, model, place, paragraph, what) #name,
 #define DP_MUTANT_CODE_ONLY(name, place, paragraph, what, why) #name,
@@ -44,7 +45,6 @@ static void activate(const char *name, size_t n)
         refuse(name, n);
     }
     dp_mutant_is_active[i] = true;
-    is_any = true;
 }
 
 /* When the program or the module is loaded: before there are threads. */
@@ -68,16 +68,22 @@ const char *dp_mutant_named(size_t n)
     return NULL;
 }
 
-void dp_mutant_window(void)
+void dp_mutant_dawdle(void)
 {
+    static _Atomic int64_t next_us;
     static _Atomic unsigned turns;
-    unsigned turn = atomic_fetch_add_explicit(&turns, 1, memory_order_relaxed);
-    if (is_any && turn % WINDOW_EVERY == 0) {
-        /* Knuth's multiplier: spread evenly, the same in each run */
-        unsigned spread = turn / WINDOW_EVERY * 2654435761u;
-        struct timespec t = {.tv_nsec = (long)(spread % WINDOW_MAX_NS)};
-        nanosleep(&t, NULL);
+    dp_time_us now_us = dp_clock_mono_us();
+    int64_t due_us = atomic_load_explicit(&next_us, memory_order_relaxed);
+    if (now_us < due_us
+        || !atomic_compare_exchange_strong_explicit(
+            &next_us, &due_us, now_us + WINDOW_EVERY_US, memory_order_relaxed,
+            memory_order_relaxed)) {
+        return;
     }
+    unsigned turn = atomic_fetch_add_explicit(&turns, 1, memory_order_relaxed);
+    /* Knuth's multiplier: spread evenly, the same in each run */
+    struct timespec t = {.tv_nsec = (turn * 2654435761u) % WINDOW_MAX_NS};
+    nanosleep(&t, NULL);
 }
 
 #endif

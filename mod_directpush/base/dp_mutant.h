@@ -6,10 +6,9 @@
  * not there ends the process. In all other builds DP_MUTANT() is the constant
  * 0, and nothing of this is in the object files (tests/check/mutants).
  *
- * A build with mutants can also dawdle where rules are about the order of two
- * things, so that what is published in between is not as rare as it should be:
- * DP_MUTANT_WINDOW(). That is allowed to everybody, and harmless: DP_MUTANT=none
- * does it and leaves out no rule.
+ * Where a rule is about the order of two things its mutant dawdles between them
+ * as well, lest what happens there be as rare as it should be. Slowness breaks
+ * no rule: DP_MUTANT=none dawdles at all these places, and leaves out none.
  */
 #ifndef DP_MUTANT_H
 #define DP_MUTANT_H
@@ -38,15 +37,16 @@ extern bool dp_mutant_is_active[DP_MUTANTS_N];
 /** The `n`th of those that are active, for the log; NULL after the last. */
 const char *dp_mutant_named(size_t n);
 
-/** Dawdle now and then, if DP_MUTANT is set at all. */
-#define DP_MUTANT_WINDOW() dp_mutant_window()
-void dp_mutant_window(void);
+/** Dawdle now and then, as this mutant or as `none`. */
+#define DP_MUTANT_WINDOW(name)                                                 \
+    (DP_MUTANT(name) || DP_MUTANT(none) ? dp_mutant_dawdle() : (void)0)
+void dp_mutant_dawdle(void);
 
 #else
 
-#define DP_MUTANT(name)    0
-#define DP_MUTANT_WINDOW() ((void)0)
-#define dp_mutant_named(n) ((const char *)NULL)
+#define DP_MUTANT(name)        0
+#define DP_MUTANT_WINDOW(name) ((void)0)
+#define dp_mutant_named(n)     ((const char *)NULL)
 
 #endif
 #endif

@@ -47,7 +47,7 @@ static uint64_t change(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
     if (DP_MUTANT(head_before_topic)) {
         dp_bus_publish_head(w);
     }
-    DP_MUTANT_WINDOW();
+    DP_MUTANT_WINDOW(head_before_topic);
     DP_BUS_STORE(t->changed_at_us, now_us);
     if (is_new) {
         DP_BUS_STORE(t->changed_new, e.seq);

@@ -132,7 +132,7 @@ static void follow_bus(dp_keeper *k)
             if (!DP_MUTANT(lapped_unseen)) {
                 relook_all(k);
             }
-            DP_MUTANT_WINDOW();
+            DP_MUTANT_WINDOW(lapped_head_late);
             if (DP_MUTANT(lapped_head_late)) {
                 k->cursor = dp_bus_cursor_at_head(&k->bus->map);
             }
@@ -178,7 +178,7 @@ static void wait_for_something(dp_keeper *k)
     pthread_mutex_unlock(&k->set.lock);
     if (DP_MUTANT(wake_read_late)) {
         follow_bus(k);
-        DP_MUTANT_WINDOW();
+        DP_MUTANT_WINDOW(wake_read_late);
     }
     if (n <= 0) {
         return;

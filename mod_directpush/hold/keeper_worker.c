@@ -104,7 +104,7 @@ static void link_late(dp_hold_set *set, dp_hold *hold)
 {
     hold->is_watching = false;
     pthread_mutex_unlock(&set->lock);
-    DP_MUTANT_WINDOW();
+    DP_MUTANT_WINDOW(compare_before_link);
     pthread_mutex_lock(&set->lock);
     hold->is_watching = true;
 }
@@ -164,7 +164,8 @@ dp_verdict dp_keeper_worker_repark(dp_keeper *k, dp_hold *hold)
 
 void dp_keeper_worker_held(dp_keeper *k, dp_hold *hold)
 {
-    DP_MUTANT_WINDOW();
+    DP_MUTANT_WINDOW(kicked_ignored);
+    DP_MUTANT_WINDOW(parking_passed_over);
     if (dp_hold_transit(hold, DP_HOLD_PARKING, DP_HOLD_HELD)) {
         return;
     }

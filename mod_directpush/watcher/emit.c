@@ -144,7 +144,7 @@ void dp_emit_flush(dp_emit *e)
         DP_MUTANT(wake_before_head) && !dp_list_is_empty(&e->changed);
     if (is_early) {
         wake(e);
-        DP_MUTANT_WINDOW();
+        DP_MUTANT_WINDOW(wake_before_head);
     }
     while (!dp_list_is_empty(&e->changed)) {
         publish_collected(e, WANT_AT(e->changed.next, changed));
@@ -324,14 +324,14 @@ static dp_time_us store_some(dp_emit *e, dp_link_node *from)
     take_some(&batch, from, STORE_BATCH);
     size_t sources_n = sample_all(&batch, sources);
     dp_time_us sampled_us = dp_clock_mono_us();
-    DP_MUTANT_WINDOW();
+    DP_MUTANT_WINDOW(cursor_before_publish);
     for (size_t i = 0; i < sources_n; i++) {
         sources[i]->ops->drain(sources[i]);
     }
     if (DP_MUTANT(cursor_before_publish)) {
         put_all(e, &batch);
     }
-    DP_MUTANT_WINDOW();
+    DP_MUTANT_WINDOW(cursor_before_publish);
     dp_emit_flush(e);
     dp_time_us told_us = dp_clock_mono_us();
     put_all(e, &batch);
