@@ -55,6 +55,14 @@ compile_any ()
     fi
 }
 
+# build_mutants: with the rules of tests/model/mutants.def to be left out by the
+# environment variable DP_MUTANT, for tests only. In _check/mutants, as stage
+# `san` has its builds beside it.
+build_mutants ()
+{
+    compile_in "$repo/_check/mutants" --enable-werror --enable-mutants
+}
+
 # make_value DIR TEXT: TEXT as the makefile there expands it
 make_value ()
 {

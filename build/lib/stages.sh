@@ -125,7 +125,8 @@ cpp_flags ()
 our_sources () { find "$repo/mod_directpush" -name '*.c' | sort; }
 our_scripts ()
 {
-    find "$repo/build" "$repo/.ci" "$repo/tests/check" "$repo/tests/model" -type f \
+    find "$repo/build" "$repo/.ci" "$repo/tests/check" "$repo/tests/model" \
+        "$repo/tests/mutants" -type f \
         -exec grep -lE '^#!/bin/sh|shellcheck shell=sh' {} + | sort
 }
 our_python ()

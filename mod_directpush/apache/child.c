@@ -20,6 +20,7 @@
 #include "apache/delivery.h"
 #include "apache/loop_answer.h"
 #include "base/dp_check.h"
+#include "base/dp_mutant.h"
 #include "device/coll_state.h"
 #include "device/proof.h"
 
@@ -112,6 +113,10 @@ int dp_child_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
     int rc = share(s);
     if (rc != OK) {
         return rc;
+    }
+    for (size_t i = 0; dp_mutant_named(i); i++) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "TEST ONLY: MUTANT %s active", dp_mutant_named(i));
     }
     dp_conf *conf = dp_conf_of(s);
     main_server = s;

@@ -1,5 +1,6 @@
 #include "bus/bus_write.h"
 
+#include "base/dp_mutant.h"
 #include "bus/bus_writer.h"
 
 void dp_bus_publish_head(dp_bus_writer *w)
@@ -50,6 +51,10 @@ static uint64_t change(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
     }
     DP_BUS_STORE(t->flags, (DP_BUS_OWN(t->flags) & DP_BUS_FLAGS)
                                | (uint32_t)step << DP_BUS_STEP_SHIFT);
+    if (DP_MUTANT(head_before_topic)) {
+        dp_bus_publish_head(w);
+    }
+    DP_MUTANT_WINDOW(head_before_topic);
     DP_BUS_STORE(t->changed_at_us, now_us);
     if (is_new) {
         DP_BUS_STORE(t->changed_new, e.seq);
@@ -98,9 +103,11 @@ uint64_t dp_bus_vouch(dp_bus_writer *w, dp_bus_ref ref, dp_time_us now_us)
     if (!t) {
         return 0;
     }
-    DP_BUS_STORE(t->changed_at_us, now_us);
+    if (!DP_MUTANT(vouched_is_old)) {
+        DP_BUS_STORE(t->changed_at_us, now_us);
+    }
     dp_bus_event e = event_of(w, DP_BUS_KIND_VOUCH, ref);
-    e.arg = e.seq;
+    e.arg = DP_MUTANT(vouch_without_seq) ? e.seq - 1 : e.seq;
     set_watched_from(w, ref, &e);
     return e.seq;
 }
@@ -120,7 +127,8 @@ void dp_bus_unvouch(dp_bus_writer *w, dp_bus_ref ref)
     const dp_bus_topic *t = dp_bus_topic_at(w, ref);
     if (t && DP_BUS_OWN(t->watched_from) != DP_BUS_UNWATCHED) {
         dp_bus_event e = event_of(w, DP_BUS_KIND_VOUCH, ref);
-        e.arg = DP_BUS_UNWATCHED;
+        e.arg = DP_MUTANT(unwatched_is_clean) ? DP_BUS_OWN(t->watched_from)
+                                              : DP_BUS_UNWATCHED;
         set_watched_from(w, ref, &e);
     }
 }

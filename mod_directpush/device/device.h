@@ -10,6 +10,7 @@
 
 #include "base/dp_clock.h"
 #include "base/dp_hash.h"
+#include "base/dp_mutant.h"
 #include "base/dp_span.h"
 
 typedef struct dp_who {
@@ -29,7 +30,9 @@ typedef struct dp_mark {
  *  head; else 0, which no topic is clean at. */
 static inline uint64_t dp_mark_seq(dp_mark m, uint64_t instance, uint64_t head)
 {
-    return m.instance == instance && m.seq <= head ? m.seq : 0;
+    bool is_of_bus = m.instance == instance || DP_MUTANT(other_instance);
+    bool is_told = m.seq <= head || DP_MUTANT(mark_above_head);
+    return is_of_bus && is_told ? m.seq : 0;
 }
 
 /** Hash of (realm, login, DeviceId) under a bus's key: what `ping` journals. */

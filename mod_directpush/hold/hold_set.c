@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/dp_check.h"
+#include "base/dp_mutant.h"
 #include "wire/eas_ping.h"
 
 /* A moment of DirectPushProvoke further away than this is not waited for: the
@@ -66,7 +67,8 @@ static void fit_to_bus(const dp_hold_set *set, dp_hold *hold)
         if (is_other) {
             i->seq_now = 0; /* it may be claimed, and be stored still */
         }
-        if (is_other || i->mark > head) {
+        if ((is_other && !DP_MUTANT(other_instance))
+            || (i->mark > head && !DP_MUTANT(mark_above_head))) {
             i->mark = 0;
         }
         if (is_other || i->likely_seq > head) {
@@ -146,7 +148,9 @@ static void push_ready(dp_hold_set *set, dp_hold *hold)
     set->owned_n++;
     *set->ready_last = hold;
     set->ready_last = &hold->ready_next;
-    dp_hold_set_nudge_locked(set, 0);
+    if (!DP_MUTANT(nudge_omitted)) {
+        dp_hold_set_nudge_locked(set, 0);
+    }
 }
 
 dp_hold *dp_hold_set_ready_locked(dp_hold_set *set)
@@ -266,7 +270,8 @@ void dp_hold_set_consider_locked(dp_hold_set *set, dp_hold *hold,
 {
     dp_hold_state state = dp_hold_state_of(hold);
     if (!hold->is_watching || set->is_over
-        || (state != DP_HOLD_HELD && state != DP_HOLD_PARKING)) {
+        || (state != DP_HOLD_HELD
+            && (state != DP_HOLD_PARKING || DP_MUTANT(parking_passed_over)))) {
         return; /* its owner looks again before it gives it back */
     }
     dp_verdict v = dp_hold_set_look_locked(set, hold, false, now_us);

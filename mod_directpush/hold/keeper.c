@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/dp_check.h"
+#include "base/dp_mutant.h"
 #include "hold/keeper_private.h"
 #include "hold/thread.h"
 
@@ -21,7 +22,7 @@
 
 /* Records of the journal per turn, so that answers leave and timers fire while
  * a busy watcher writes on. */
-#define FOLLOW_STEP 1024
+#define FOLLOW_STEP (DP_MUTANT(behind_ignored) ? 1 : 1024)
 
 /* A publisher's patience: the watcher answers in microseconds or is ill. */
 #define PUBLISH_PATIENCE_US (DP_SECOND_US / 2)
@@ -100,7 +101,9 @@ static void handle_event(dp_keeper *k, const dp_bus_event *ev)
         break;
     case DP_BUS_KIND_PING:
         pthread_mutex_lock(&set->lock);
-        end_older(k, ev->hash, ev->arg, now);
+        if (!DP_MUTANT(newer_stays)) {
+            end_older(k, ev->hash, ev->arg, now);
+        }
         pthread_mutex_unlock(&set->lock);
         break;
     case DP_BUS_KIND_FORGET:
@@ -126,7 +129,13 @@ static void follow_bus(dp_keeper *k)
         case DP_BUS_NEXT_LAPPED:
             dp_count(k->count, DP_COUNT_lapped, 1);
             dp_keeper_lapped(k);
-            relook_all(k);
+            if (!DP_MUTANT(lapped_unseen)) {
+                relook_all(k);
+            }
+            DP_MUTANT_WINDOW(lapped_head_late);
+            if (DP_MUTANT(lapped_head_late)) {
+                k->cursor = dp_bus_cursor_at_head(&k->bus->map);
+            }
             break;
         case DP_BUS_NEXT_NONE:
             return;
@@ -145,7 +154,8 @@ static int sleep_ms(dp_keeper *k)
         until = k->tick_at_us;
     }
     bool can_send = dp_keeper_can_send(k) && (k->wants || k->pings);
-    if (set->ready || can_send || k->is_behind) {
+    if (set->ready || can_send
+        || (k->is_behind && !DP_MUTANT(behind_ignored))) {
         until = now;
     }
     set->sleeps_until_us = until > now ? until : 0;
@@ -166,6 +176,10 @@ static void wait_for_something(dp_keeper *k)
     pthread_mutex_lock(&k->set.lock);
     k->set.sleeps_until_us = 0;
     pthread_mutex_unlock(&k->set.lock);
+    if (DP_MUTANT(wake_read_late)) {
+        follow_bus(k);
+        DP_MUTANT_WINDOW(wake_read_late);
+    }
     if (n <= 0) {
         return;
     }
@@ -184,7 +198,9 @@ static void wait_for_something(dp_keeper *k)
 static void turn(dp_keeper *k)
 {
     dp_time_us now = dp_clock_mono_us();
-    follow_bus(k);
+    if (!DP_MUTANT(wake_read_late)) {
+        follow_bus(k);
+    }
     if (k->bus && atomic_load_explicit(&k->bus->map.header->replaced,
                                        memory_order_acquire)) {
         k->tick_at_us = 0; /* the new one now, not in a second */

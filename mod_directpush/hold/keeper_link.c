@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/dp_check.h"
+#include "base/dp_mutant.h"
 #include "hold/keeper_private.h"
 
 /* Tries to reach a watcher that is away: at first at once, then less often. */
@@ -299,14 +300,14 @@ bool dp_keeper_loop_tick(dp_keeper *k, dp_time_us now_us)
     k->is_rebound = false;
     tell_silence(k, alive);
     pthread_mutex_lock(&k->set.lock);
-    must_relook |= alive != k->set.is_alive;
+    must_relook |= alive != k->set.is_alive && !DP_MUTANT(alive_unseen);
     k->set.is_alive = alive;
     pthread_mutex_unlock(&k->set.lock);
     if (k->must_ask && k->link.state == DP_LINK_READY) {
         k->must_ask = false;
         ask_all(k);
     }
-    if (k->has_doubt) {
+    if (k->has_doubt && !DP_MUTANT(doubt_ignored)) {
         k->has_doubt = false;
         pthread_mutex_lock(&k->set.lock);
         mend_locked(k);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/dp_check.h"
+#include "base/dp_mutant.h"
 #include "hold/keeper_private.h"
 
 dp_hold_set *dp_keeper_set(dp_keeper *k)
@@ -98,6 +99,16 @@ static bool must_tell(dp_keeper *k, const dp_hold *hold)
     return !k->recent || !dp_recent_claim(k->recent, &hold->who, k->child);
 }
 
+/* As if linked only now: for DP_MUTANT(compare_before_link). */
+static void link_late(dp_hold_set *set, dp_hold *hold)
+{
+    hold->is_watching = false;
+    pthread_mutex_unlock(&set->lock);
+    DP_MUTANT_WINDOW(compare_before_link);
+    pthread_mutex_lock(&set->lock);
+    hold->is_watching = true;
+}
+
 dp_verdict dp_keeper_worker_park(dp_keeper *k, dp_hold *hold,
                                  const dp_topic_spec *names)
 {
@@ -124,6 +135,9 @@ dp_verdict dp_keeper_worker_park(dp_keeper *k, dp_hold *hold,
     if (v.status) {
         dp_hold_set_remove_locked(set, hold);
     }
+    else if (DP_MUTANT(compare_before_link)) {
+        link_late(set, hold);
+    }
     if (tells) {
         dp_keeper_tell_ping_locked(k, device, arrival);
     }
@@ -137,8 +151,10 @@ dp_verdict dp_keeper_worker_repark(dp_keeper *k, dp_hold *hold)
     pthread_mutex_lock(&set->lock);
     bool is_ours = dp_hold_transit(hold, DP_HOLD_TAKEN, DP_HOLD_PARKING);
     DP_ASSERT(is_ours);
-    dp_verdict v = dp_hold_set_look_locked(set, hold, false,
-                                           dp_clock_mono_us());
+    dp_verdict v = {.status = 0};
+    if (!DP_MUTANT(repark_unseen)) {
+        v = dp_hold_set_look_locked(set, hold, false, dp_clock_mono_us());
+    }
     if (v.status) {
         dp_hold_set_remove_locked(set, hold);
     }
@@ -148,12 +164,15 @@ dp_verdict dp_keeper_worker_repark(dp_keeper *k, dp_hold *hold)
 
 void dp_keeper_worker_held(dp_keeper *k, dp_hold *hold)
 {
+    DP_MUTANT_WINDOW(kicked_ignored);
+    DP_MUTANT_WINDOW(parking_passed_over);
     if (dp_hold_transit(hold, DP_HOLD_PARKING, DP_HOLD_HELD)) {
         return;
     }
     /* Somebody wanted it looked at while we parked it. */
     pthread_mutex_lock(&k->set.lock);
-    if (dp_hold_transit(hold, DP_HOLD_KICKED, DP_HOLD_HELD)) {
+    if (dp_hold_transit(hold, DP_HOLD_KICKED, DP_HOLD_HELD)
+        && !DP_MUTANT(kicked_ignored)) {
         dp_hold_set_consider_locked(&k->set, hold, dp_clock_mono_us());
     }
     pthread_mutex_unlock(&k->set.lock);

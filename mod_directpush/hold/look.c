@@ -1,5 +1,6 @@
 #include "hold/look.h"
 
+#include "base/dp_mutant.h"
 #include "wire/eas_ping.h"
 
 #define REPEAT_MIN_US DP_SECOND_US
@@ -49,7 +50,9 @@ static dp_time_us repeat_wait(const dp_hold_item *i, const dp_look_rules *r)
 
 static uint64_t newest_of(const dp_bus_view *v)
 {
-    return v->changed > v->watched_from ? v->changed : v->watched_from;
+    bool is_changed = v->changed > v->watched_from
+                      || DP_MUTANT(watched_from_ignored);
+    return is_changed ? v->changed : v->watched_from;
 }
 
 static bool is_vouched(const dp_bus_view *v, bool is_alive)
@@ -166,7 +169,8 @@ static wish wish_of(dp_hold_item *i, const dp_bus_map *bus,
     dp_bus_view v = dp_bus_look(bus, i->topic->ref);
     if (!is_vouched(&v, is_alive)) {
         /* What was published stays published; of the rest nobody knows. */
-        if (!v.is_current || v.changed <= known_to(i)) {
+        if (!v.is_current || v.changed <= known_to(i)
+            || DP_MUTANT(dead_is_blind)) {
             return blind_wish(i, r);
         }
         v.watched_from = 0;
@@ -325,7 +329,7 @@ dp_verdict dp_look(dp_hold *hold, const dp_bus_map *bus, bool is_alive,
         dp_hold_item *i = &hold->items[k];
         i->was_announced_now = false;
         wish w = wish_of(i, bus, is_alive, rules, hold->not_before_us);
-        if (w.kind != NOTHING) {
+        if (w.kind != NOTHING && !(is_final && DP_MUTANT(no_last_look))) {
             count_item(&t, i, &w, is_final, now_us);
         }
     }

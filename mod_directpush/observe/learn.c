@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/dp_mutant.h"
+
 /* Clear bytes of one body: mail with attachments fits many times over; what is
  * longer is a bomb, or teaches nothing worth the work. */
 #define CLEAR_MAX ((uint64_t)1 << 30)
@@ -220,6 +222,9 @@ void dp_exchange_conclude(dp_exchange *x, bool is_whole, dp_time_us now_us,
     DP_ASSERT(!x->is_concluded);
     *out = (dp_learned){.token = 0};
     x->is_concluded = true;
+    if (DP_MUTANT(mark_at_end) && x->start.instance) {
+        x->start.seq = dp_bus_head(x->env.bus);
+    }
     x->now_us = now_us;
     x->response_is_whole =
         is_whole && x->http_status

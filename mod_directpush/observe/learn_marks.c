@@ -6,6 +6,7 @@
  * worth. tests/prop/test_learn_model.c plays a phone and a bad network against
  * them.
  */
+#include "base/dp_mutant.h"
 #include "observe/learn_private.h"
 
 static const dp_mark no_mark;
@@ -37,13 +38,13 @@ static void match_key(dp_coll_state *st, uint64_t key, bool is_zero)
 {
     bool is_old = key && key == st->prov_old_key;
     bool is_new = key && key == st->prov_new_key;
-    if (is_zero || (!is_old && !is_new)) {
+    if (is_zero || (!is_old && !is_new && !DP_MUTANT(old_key_keeps))) {
         forget_marks(st); /* starts over, or is where we never saw it */
     }
     else if (st->prov.instance && is_new) {
         dp_coll_state_deliver(st, st->prov_token);
     }
-    else if (st->prov.instance) {
+    else if (st->prov.instance && !DP_MUTANT(old_key_keeps)) {
         withdraw(st, key); /* lost; or the keys are one: no telling */
     }
 }
@@ -66,7 +67,8 @@ static uint64_t seq_of(dp_mark m, const dp_mark_news *news)
  * up again, and say that nothing happened meanwhile. */
 static bool is_young(const dp_coll_state *st, const dp_mark_news *news)
 {
-    return (news->is_vouched || news->was_given_up)
+    bool was_given_up = news->was_given_up && !DP_MUTANT(unwatched_is_no_lag);
+    return !DP_MUTANT(no_backend_lag) && (news->is_vouched || was_given_up)
            && news->newest > seq_of(st->mark, news)
            && news->newest <= news->start.seq
            && news->began_us - news->changed_at_us < news->backend_lag_us;
@@ -77,7 +79,9 @@ static bool is_young(const dp_coll_state *st, const dp_mark_news *news)
 static bool is_lagging(const dp_coll_state *st, const dp_mark_news *news)
 {
     return is_young(st, news)
-           && (!news->has_brought || news->before > seq_of(st->mark, news));
+           && (!news->has_brought
+               || (news->before > seq_of(st->mark, news)
+                   && !DP_MUTANT(brought_is_all)));
 }
 
 /* Announced, completed, and neither items nor a mark: twice in a row is what
@@ -99,6 +103,9 @@ static void count_useless(dp_coll_state *st, const dp_mark_news *news,
         return;
     }
     st->mark = news->start;
+    if (DP_MUTANT(guard_to_now) && news->newest > st->mark.seq) {
+        st->mark.seq = news->newest;
+    }
     st->useless_n = 0;
 }
 
@@ -113,6 +120,9 @@ static void take_provisional(dp_coll_state *st, const dp_mark_news *news,
     st->prov = mark;
     st->prov_token = news->token;
     st->useless_n = 0;
+    if (DP_MUTANT(firm_early)) {
+        dp_coll_state_deliver(st, st->prov_token);
+    }
 }
 
 /* It is told once more, when the backend no longer lags.
@@ -149,7 +159,8 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
         take_provisional(st, news, news->start);
         return true;
     }
-    if (news->has_commands || news->is_kept_back) {
+    if ((news->has_commands || news->is_kept_back)
+        && !DP_MUTANT(kept_back_counts)) {
         count_useless(st, news, announced_n);
     }
     else {

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/dp_mutant.h"
+
 #define SYNC_OK      1
 #define SYNC_BAD_KEY 3
 
@@ -242,7 +244,8 @@ static void judge(const dp_exchange *x, const dp_sync_seen *c,
     news->new_key_hash = c->new_key_hash;
     news->has_brought = c->brought > 0;
     news->is_completed = news->is_answered && !c->key_is_zero
-                         && c->wants_changes && !c->more_available;
+                         && c->wants_changes
+                         && (!c->more_available || DP_MUTANT(more_is_done));
 }
 
 static void look_at_topic(const dp_exchange *x, const dp_folder_topic *topic,

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/dp_mutant.h"
 #include "bus/topic_name.h"
 #include "watcher/log.h"
 #include "watcher/source.h"
@@ -144,8 +145,21 @@ static void publish_collected(dp_emit *e, dp_want *want)
     }
 }
 
+static void wake(dp_emit *e)
+{
+    if (e->hooks.moved) {
+        e->hooks.moved(e->hooks.ctx);
+    }
+}
+
 void dp_emit_flush(dp_emit *e)
 {
+    bool is_early =
+        DP_MUTANT(wake_before_head) && !dp_list_is_empty(&e->changed);
+    if (is_early) {
+        wake(e);
+        DP_MUTANT_WINDOW(wake_before_head);
+    }
     while (!dp_list_is_empty(&e->changed)) {
         publish_collected(e, WANT_AT(e->changed.next, changed));
     }
@@ -157,8 +171,8 @@ void dp_emit_flush(dp_emit *e)
     if (head != e->told_head) {
         e->told_head = head;
         dp_state_lease(e->state, head);
-        if (e->hooks.moved) {
-            e->hooks.moved(e->hooks.ctx);
+        if (!is_early) {
+            wake(e);
         }
     }
 }
@@ -167,7 +181,9 @@ void dp_emit_flush(dp_emit *e)
 static bool vouch_restored(dp_emit *e, dp_want *want)
 {
     dp_cursor_change change =
-        dp_cursor_compare(&want->old_cursor, &want->cursor);
+        DP_MUTANT(cursor_unread)
+            ? DP_CURSOR_SAME
+            : dp_cursor_compare(&want->old_cursor, &want->cursor);
     want->is_stored &= change == DP_CURSOR_SAME;
     if (change == DP_CURSOR_STRANGER) {
         return false;
@@ -322,9 +338,14 @@ static dp_time_us store_some(dp_emit *e, dp_link_node *from)
     take_some(&batch, from, STORE_BATCH);
     size_t sources_n = sample_all(&batch, sources);
     dp_time_us sampled_us = dp_clock_mono_us();
+    DP_MUTANT_WINDOW(cursor_before_publish);
     for (size_t i = 0; i < sources_n; i++) {
         sources[i]->ops->drain(sources[i]);
     }
+    if (DP_MUTANT(cursor_before_publish)) {
+        put_all(e, &batch);
+    }
+    DP_MUTANT_WINDOW(cursor_before_publish);
     dp_emit_flush(e);
     dp_time_us told_us = dp_clock_mono_us();
     put_all(e, &batch);

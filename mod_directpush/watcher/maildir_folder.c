@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/dp_mutant.h"
 #include "bus/topic_name.h"
 #include "watcher/local_fs.h"
 #include "watcher/log.h"
@@ -166,7 +167,8 @@ static void told_of_message(dp_folder *f, dp_where where,
         dp_box_place_later(f->box, "new/ or cur/ of a folder was replaced");
         return;
     }
-    if (e->mask & IN_ISDIR) {
+    if (e->mask & IN_ISDIR
+        || (f->state != DP_FOLDER_READY && DP_MUTANT(scan_before_watch))) {
         return;
     }
     if (e->mask & (IN_CREATE | IN_MOVED_TO)) {

@@ -11,6 +11,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/dp_mutant.h"
 #include "config.h"
 #include "watcher/ready.h"
 #include "watcher/watcher.h"
@@ -134,6 +135,9 @@ static void raise_descriptors(void)
 static int run(program *p, dp_conf *conf)
 {
     char problem[1024];
+    for (size_t i = 0; dp_mutant_named(i); i++) {
+        dp_log(DP_LOG_WARN, "TEST ONLY: MUTANT %s active", dp_mutant_named(i));
+    }
     raise_descriptors();
     p->signals.fd = catch_signals();
     if (!dp_watcher_start(&p->watcher, conf, problem, sizeof(problem))) {

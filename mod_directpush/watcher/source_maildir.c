@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "base/dp_mutant.h"
 #include "bus/topic_name.h"
 #include "watcher/log.h"
 
@@ -162,6 +163,7 @@ static void settle(dp_maildir *s)
         dp_list_del(n);
         dp_list_add(&batch, n);
     }
+    DP_MUTANT_WINDOW(scan_before_watch);
     drain(&s->source); /* may place one of them again: it leaves the batch */
     while (!dp_list_is_empty(&batch)) {
         dp_folder *f = DP_OWNER(batch.next, dp_folder, job);

@@ -6,11 +6,15 @@
  * from the last to the first, so M_none is 1.
  */
 #define DP_MUTANT_ITEM(name, model, place, paragraph, what) M_##name,
+#define DP_MUTANT_MODEL_ONLY(name, model, place, paragraph, what, why) M_##name,
+#define DP_MUTANT_CODE_ONLY(name, place, paragraph, what, why)
 mtype = {
 #include "mutants.def"
     M_none
 };
 #undef DP_MUTANT_ITEM
+#undef DP_MUTANT_MODEL_ONLY
+#undef DP_MUTANT_CODE_ONLY
 
 #ifdef MUTANT
 #define PICK_MUTANT skip

@@ -60,7 +60,7 @@ byte mails = MAILS, uploads = UPLOADS, crashes = CRASHES, losses = LOSSES;
 byte lost = LOST, more = MORE, buses = BUSES, spare = SPARE;
 
 /* --- the bus (bus/bus_abi.h): one topic */
-byte head = 1, changed, watched_from = UNWATCHED;
+byte head = 1, changed, before, watched_from = UNWATCHED;
 bool is_young;           /* changed_at is less than BackendLag ago … */
 byte stamp;              /* … and stands for this seq */
 byte told;               /* what the bus accounts for */
@@ -108,9 +108,15 @@ inline changed_something() { must_look = (device == PINGING) }
 
 /* ---------------------------------------------------------------- writer */
 
-/* bus/bus_write.c dp_bus_publish */
+#define ARE_SEVERAL(set) (((set) & ((set) - 1)) != 0)
+
+/* bus/bus_write.c dp_bus_publish; several at once: emit.c publish_several */
 inline publish(what)
 {
+    if
+    :: ARE_SEVERAL((what) & ~told) -> head++; before = head
+    :: else -> before = changed
+    fi;
     head++;
     changed = head;
     is_young = 1;
@@ -233,7 +239,7 @@ end:
             is_restored = 1;
             old_cursor = record_cursor;
             old_from = watched_from
-        :: !has_record -> changed = 0; is_young = 0
+        :: !has_record -> changed = 0; before = 0; is_young = 0
         :: else
         fi;
         unvouch();
@@ -244,7 +250,7 @@ end:
     /* reopen_bus() refuses, create_bus() */
     :: atomic { watcher == DOWN && buses > 0 ->
         buses--;
-        head = 1; changed = 0; is_young = 0; watched_from = UNWATCHED;
+        head = 1; changed = 0; before = 0; is_young = 0; watched_from = UNWATCHED;
         drop_record();
         mark_is_other = (mark != 0); prov_is_other = (prov != 0);
         announced_is_other = (announced != 0);
@@ -343,10 +349,15 @@ inline match_key(sent)
                      -> changed : MAX(changed, watched_from))
 #define HAS_BROUGHT(i) ((x[i].after & ~(x[i].key - 1) & ~x[i].own) != 0)
 
+/* learn_sync.c look_at_topic() */
+#define BEFORE ((watched_from == UNWATCHED || watched_from < before) \
+                -> before : watched_from)
+
 /* 3.3. What nobody vouches for just now may have been given up in between. */
 #define WAS_YOUNG(i) ((x[i].stamp == stamp) -> x[i].was_young : 1)
 #define IS_LAGGING(i) \
-    (WITH(no_backend_lag) && !x[i].is_other && !HAS_BROUGHT(i) && WAS_YOUNG(i) && \
+    (WITH(no_backend_lag) && !x[i].is_other && WAS_YOUNG(i) && \
+     (!HAS_BROUGHT(i) || (WITH(brought_is_all) && BEFORE > MARK_SEQ(i))) && \
      ((watched_from == UNWATCHED) \
          -> WITH(unwatched_is_no_lag) \
          : NEWEST_TOLD > MARK_SEQ(i) && NEWEST_TOLD <= x[i].start))
@@ -371,8 +382,25 @@ inline count_useless(i, n)
     fi
 }
 
+inline take_provisional(i, seq, is_of_other)
+{
+    if
+    :: IS_IN_BUS(i) && changed <= MARK_SEQ(i) -> mark = 0
+    :: else
+    fi;
+    useless_n = 0;
+    is_arrived = 0;
+    if
+    :: WITH(firm_early) ->
+        prov = seq; prov_is_other = is_of_other;
+        goes_down = (i == 0)
+    :: else -> mark = seq
+    fi
+}
+
 inline complete(i)
 {
+    byte seq;
     byte n = announced_n;
     announced_n = 0;
     lag = 0;
@@ -381,20 +409,16 @@ inline complete(i)
         lag = 1;
         announced = MAX(changed,
                         (watched_from == UNWATCHED -> 0 : watched_from));
-        announced_is_other = 0
-    :: !IS_LAGGING(i) && HAS_BROUGHT(i) ->
+        announced_is_other = 0;
         if
-        :: IS_IN_BUS(i) && changed <= MARK_SEQ(i) -> mark = 0
+        :: HAS_BROUGHT(i) ->
+            seq = MAX(MARK_SEQ(i), 1);
+            take_provisional(i, seq, 0)
         :: else
-        fi;
-        useless_n = 0;
-        is_arrived = 0;
-        if
-        :: WITH(firm_early) ->
-            prov = x[i].start; prov_is_other = x[i].is_other;
-            goes_down = (i == 0)
-        :: else -> mark = x[i].start
         fi
+    :: !IS_LAGGING(i) && HAS_BROUGHT(i) ->
+        seq = x[i].start;
+        take_provisional(i, seq, x[i].is_other)
     :: !IS_LAGGING(i) && !HAS_BROUGHT(i) &&
        (x[i].has_commands || x[i].is_kept_back) &&
        WITH(kept_back_counts) ->
@@ -407,7 +431,7 @@ inline complete(i)
         :: else
         fi
     fi;
-    n = 0
+    n = 0; seq = 0
 }
 
 /* dp_learn_marks(), learn_sync.c judge() */
@@ -456,13 +480,6 @@ inline answer(i)
     :: !x[i].is_kept_back -> x[i].after = (x[i].key - 1) | shown
     fi;
     shown = 0;
-#ifdef ASSUME_BROUGHT_IS_ALL
-    /* which brings something brings all that was told when it began */
-    if
-    :: HAS_BROUGHT(i) -> x[i].after = x[i].after | x[i].told
-    :: else
-    fi;
-#endif
     /* MoreAvailable: the first of several */
     if
     :: more > 0 && HAS_BROUGHT(i) && !x[i].is_kept_back ->

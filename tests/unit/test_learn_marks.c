@@ -270,6 +270,8 @@ static void two_useless_announcements_in_a_row_move_the_mark(void **state)
     assert_int_equal(st.mark.seq, 20);
     st.announced_n = 1;
     n.start.seq = 55;
+    n.is_vouched = true;
+    n.changed = n.newest = 60; /* told while the second was under way */
     dp_learn_marks(&st, &n);
     assert_int_equal(st.mark.seq, 55); /* of the second's start */
     assert_int_equal(st.useless_n, 0);
