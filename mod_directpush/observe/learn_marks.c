@@ -68,9 +68,10 @@ static uint64_t seq_of(dp_mark m, const dp_mark_news *news)
 static bool is_young(const dp_coll_state *st, const dp_mark_news *news)
 {
     bool was_given_up = news->was_given_up && !DP_MUTANT(unwatched_is_no_lag);
-    return !DP_MUTANT(no_backend_lag) && (news->is_vouched || was_given_up)
-           && news->newest > seq_of(st->mark, news)
-           && news->newest <= news->start.seq
+    bool is_new = news->newest > seq_of(st->mark, news)
+                  && news->newest <= news->start.seq;
+    return !DP_MUTANT(no_backend_lag)
+           && (was_given_up || (news->is_vouched && is_new))
            && news->began_us - news->changed_at_us < news->backend_lag_us;
 }
 
@@ -82,6 +83,16 @@ static bool is_lagging(const dp_coll_state *st, const dp_mark_news *news)
            && (!news->has_brought
                || (news->before > seq_of(st->mark, news)
                    && !DP_MUTANT(brought_is_all)));
+}
+
+/* A change while the Sync was under way, and others before it: how young those
+ * were is no longer known. It will be told anyway, and they with it. */
+static bool is_overtaken(const dp_coll_state *st, const dp_mark_news *news)
+{
+    return news->is_vouched && news->backend_lag_us
+           && news->newest > news->start.seq
+           && news->before > seq_of(st->mark, news)
+           && !DP_MUTANT(overtaken_counts);
 }
 
 /* Announced, completed, and neither items nor a mark: twice in a row is what
@@ -125,16 +136,14 @@ static void take_provisional(dp_coll_state *st, const dp_mark_news *news,
     }
 }
 
-/* It is told once more, when the backend no longer lags.
- * @return true when a provisional mark was made */
-static bool tell_again(dp_coll_state *st, const dp_mark_news *news)
+/* The Sync proves nothing. What it has brought has its own way to be known as
+ * delivered: a mark that covers nothing new; the very first is below all
+ * changes. @return true when a provisional mark was made */
+static bool leave_mark(dp_coll_state *st, const dp_mark_news *news)
 {
-    st->lag_until_us = news->changed_at_us + news->backend_lag_us;
-    st->announced = (dp_mark){news->start.instance, news->newest};
-    if (!news->has_brought) {
+    if (!news->has_brought || !news->start.instance) {
         return false;
     }
-    /* one that covers nothing new; the very first is below all changes */
     uint64_t seq = seq_of(st->mark, news);
     take_provisional(st, news,
                      (dp_mark){news->start.instance, seq ? seq : 1});
@@ -148,8 +157,13 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
     st->synced_at_us = news->now_us;
     st->announced_n = 0;
     st->lag_until_us = 0;
-    if (is_lagging(st, news)) {
-        return tell_again(st, news);
+    if (is_overtaken(st, news)) {
+        return leave_mark(st, news);
+    }
+    if (is_lagging(st, news)) { /* once more, when it no longer lags */
+        st->lag_until_us = news->changed_at_us + news->backend_lag_us;
+        st->announced = (dp_mark){news->start.instance, news->newest};
+        return leave_mark(st, news);
     }
     if (news->has_brought) {
         if (!news->start.instance) {

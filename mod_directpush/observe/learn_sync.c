@@ -263,10 +263,10 @@ static void look_at_topic(const dp_exchange *x, const dp_folder_topic *topic,
     bool is_change = view.changed > view.watched_from || news->was_given_up;
     news->changed = view.changed;
     news->newest = is_change ? view.changed : view.watched_from;
-    news->before = view.before;
-    if (!news->was_given_up && view.watched_from > view.before) {
-        news->before = view.watched_from; /* several may have been there */
-    }
+    /* Several may have been there when vouching began; given up, nobody
+     * remembers when that was (it is UNWATCHED, above all seqs). */
+    news->before = view.before > view.watched_from ? view.before
+                                                   : view.watched_from;
     news->changed_at_us = view.changed_at_us;
 }
 

@@ -350,8 +350,7 @@ inline match_key(sent)
 #define HAS_BROUGHT(i) ((x[i].after & ~(x[i].key - 1) & ~x[i].own) != 0)
 
 /* learn_sync.c look_at_topic() */
-#define BEFORE ((watched_from == UNWATCHED || watched_from < before) \
-                -> before : watched_from)
+#define BEFORE ((watched_from < before) -> before : watched_from)
 
 /* 3.3. What nobody vouches for just now may have been given up in between. */
 #define WAS_YOUNG(i) ((x[i].stamp == stamp) -> x[i].was_young : 1)
@@ -361,6 +360,10 @@ inline match_key(sent)
      ((watched_from == UNWATCHED) \
          -> WITH(unwatched_is_no_lag) \
          : NEWEST_TOLD > MARK_SEQ(i) && NEWEST_TOLD <= x[i].start))
+
+#define IS_OVERTAKEN(i) \
+    (WITH(overtaken_counts) && IS_IN_BUS(i) && NEWEST_TOLD > x[i].start && \
+     BEFORE > MARK_SEQ(i))
 
 inline count_useless(i, n)
 {
@@ -405,21 +408,25 @@ inline complete(i)
     announced_n = 0;
     lag = 0;
     if
-    :: IS_LAGGING(i) ->
-        lag = 1;
-        announced = MAX(changed,
-                        (watched_from == UNWATCHED -> 0 : watched_from));
-        announced_is_other = 0;
+    :: IS_LAGGING(i) || IS_OVERTAKEN(i) ->
+        if
+        :: !IS_OVERTAKEN(i) ->
+            lag = 1;
+            announced = MAX(changed,
+                            (watched_from == UNWATCHED -> 0 : watched_from));
+            announced_is_other = 0
+        :: else
+        fi;
         if
         :: HAS_BROUGHT(i) ->
             seq = MAX(MARK_SEQ(i), 1);
             take_provisional(i, seq, 0)
         :: else
         fi
-    :: !IS_LAGGING(i) && HAS_BROUGHT(i) ->
+    :: !IS_LAGGING(i) && !IS_OVERTAKEN(i) && HAS_BROUGHT(i) ->
         seq = x[i].start;
         take_provisional(i, seq, x[i].is_other)
-    :: !IS_LAGGING(i) && !HAS_BROUGHT(i) &&
+    :: !IS_LAGGING(i) && !IS_OVERTAKEN(i) && !HAS_BROUGHT(i) &&
        (x[i].has_commands || x[i].is_kept_back) &&
        WITH(kept_back_counts) ->
         count_useless(i, n)
