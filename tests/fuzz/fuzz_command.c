@@ -95,7 +95,12 @@ static char *text_at(const char *below)
     return path;
 }
 
-static dp_conf *make_conf(bool has_mail)
+/* Byte 0: whether there is mail, whether the same is said in pieces, whether
+ * it starts again, whether paths have a name many times, and how long the
+ * pieces are. */
+enum { WITH_MAIL = 1, IN_PIECES = 2, AGAIN = 4, LONG_PATHS = 8, LONGER = 16 };
+
+static dp_conf *make_conf(uint8_t how)
 {
     dp_conf *c = calloc(1, sizeof(*c));
     c->file = strdup("fuzz");
@@ -108,9 +113,12 @@ static dp_conf *make_conf(bool has_mail)
     c->user_topics = 3;
     c->connections = 10;
     c->log_level = DP_LOG_ERROR;
-    if (has_mail) {
+    if (how & WITH_MAIL) {
+        const char *place = how & LONG_PATHS
+                                ? "mail/%n/%n/%n/%n/%n/%n/%n/%n/%n/%n/%n/%n"
+                                : "mail/%n";
         c->maildir = (dp_conf_maildir){.is_on = true,
-                                       .path = text_at("mail/%n"),
+                                       .path = text_at(place),
                                        .public = text_at("mail/public"),
                                        .shared_dict = text_at("dict"),
                                        .poll_us = DP_SECOND_US,
@@ -194,7 +202,7 @@ static void count_topic(void *ctx, dp_want *want)
 }
 
 /* A run of directpushd for what the client has to say. */
-static void run(client *c, bool has_mail, bool is_fresh, topics *out_before,
+static void run(client *c, uint8_t how, bool is_fresh, topics *out_before,
                 topics *out_after)
 {
     dp_watcher w;
@@ -206,7 +214,7 @@ static void run(client *c, bool has_mail, bool is_fresh, topics *out_before,
         free(run_dir);
         free(state_dir);
     }
-    if (!dp_watcher_start(&w, make_conf(has_mail), problem, sizeof(problem))) {
+    if (!dp_watcher_start(&w, make_conf(how), problem, sizeof(problem))) {
         fprintf(stderr, "%s\n", problem);
         abort();
     }
@@ -274,10 +282,6 @@ static void check_answers(const client *c, const uint8_t *data, size_t size)
     }
 }
 
-/* Byte 0: whether there is mail, whether the same is said in pieces, whether
- * it starts again, and how long the pieces are. */
-enum { WITH_MAIL = 1, IN_PIECES = 2, AGAIN = 4, LONGER = 8 };
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static char *texts[3];
@@ -298,19 +302,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     client whole = {.at = data, .left = size, .chunk_n = SIZE_MAX,
                     .answers = texts[0]};
     client pieces = whole, none = {.answers = texts[2]};
-    run(&whole, how & WITH_MAIL, true, &before, &after);
+    run(&whole, how, true, &before, &after);
     whole.answers[whole.n] = '\0';
     if (is_paired) {
         check_answers(&whole, data, size);
     }
     if (how & AGAIN) {
-        run(&none, how & WITH_MAIL, false, &restored, &before);
+        run(&none, how, false, &restored, &before);
         DP_ASSERT(restored.n >= after.vouched_n && restored.n <= after.n);
     }
     if (how & IN_PIECES) {
         pieces.chunk_n = 3 + how / LONGER;
         pieces.answers = texts[1];
-        run(&pieces, how & WITH_MAIL, true, &before, &after);
+        run(&pieces, how, true, &before, &after);
         pieces.answers[pieces.n] = '\0';
         if (is_paired && !(how & WITH_MAIL)) {
             /* with mail a look may end between two lines */

@@ -214,13 +214,18 @@ typedef struct xml {
     size_t text_n;
 } xml;
 
-static bool skips(xml *x, const char *word)
+static bool is_at(const xml *x, const char *word)
 {
     size_t n = strlen(word);
-    if ((size_t)(x->end - x->at) < n || memcmp(x->at, word, n) != 0) {
+    return (size_t)(x->end - x->at) >= n && memcmp(x->at, word, n) == 0;
+}
+
+static bool skips(xml *x, const char *word)
+{
+    if (!is_at(x, word)) {
         return false;
     }
-    x->at += n;
+    x->at += strlen(word);
     return true;
 }
 
@@ -258,6 +263,25 @@ static dp_wbxml_event open_element(xml *x)
     return DP_WBXML_OPEN;
 }
 
+static void put(xml *x, char c)
+{
+    DP_ASSERT(x->text_n < sizeof(x->text));
+    x->text[x->text_n++] = (unsigned char)c;
+}
+
+/* Texts of several lines stand in CDATA. @return false: it is none */
+static bool take_cdata(xml *x)
+{
+    if (!skips(x, "<![CDATA[")) {
+        return false;
+    }
+    while (!skips(x, "]]>")) {
+        DP_ASSERT(x->at < x->end);
+        put(x, *x->at++);
+    }
+    return true;
+}
+
 static void take_text(xml *x)
 {
     static const struct {
@@ -266,14 +290,15 @@ static void take_text(xml *x)
     } entities[] = {{"&lt;", '<'}, {"&gt;", '>'}, {"&amp;", '&'},
                     {"&quot;", '"'}, {"&apos;", '\''}};
     x->text_n = 0;
-    while (x->at < x->end && *x->at != '<') {
+    while (take_cdata(x) || (x->at < x->end && *x->at != '<')) {
         size_t i = 0;
+        if (x->at == x->end || *x->at == '<') {
+            continue;
+        }
         while (i < COUNT(entities) && !skips(x, entities[i].entity)) {
             i++;
         }
-        DP_ASSERT(x->text_n < sizeof(x->text));
-        x->text[x->text_n++] =
-            (unsigned char)(i < COUNT(entities) ? entities[i].c : *x->at++);
+        put(x, i < COUNT(entities) ? entities[i].c : *x->at++);
     }
 }
 
@@ -291,7 +316,7 @@ static dp_wbxml_event next_of_xml(xml *x)
     if (x->at == x->end) {
         return DP_WBXML_END;
     }
-    if (skips(x, "<")) {
+    if (!is_at(x, "<![CDATA[") && skips(x, "<")) {
         return open_element(x);
     }
     take_text(x);
