@@ -50,8 +50,7 @@ static void check_record(const uint8_t *data, size_t size)
 
 /* --- seq */
 
-static char dir[] = "/tmp/dp-fuzz-state-XXXXXX";
-static char path[64];
+static char dir[64], path[80];
 
 static void remove_dir(void)
 {
@@ -80,6 +79,8 @@ static size_t put_boot(char *out, const uint8_t *data, size_t size)
 static void check_seq(const uint8_t *data, size_t size)
 {
     if (!path[0]) {
+        snprintf(dir, sizeof(dir), "%s/dp-fuzz-state-XXXXXX",
+                 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
         DP_ASSERT(mkdtemp(dir));
         snprintf(path, sizeof(path), "%s/seq", dir);
         atexit(remove_dir);
