@@ -18,7 +18,7 @@
 
 #define ANSWERS_MAX (4 << 20)
 
-static char root[128];
+static char root[64];
 
 /* --- a place with mailboxes */
 

@@ -13,11 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fuzz_same.h"
-#include "wire/wbxml_read.h"
+#include "second_xml.h"
 #include "wire/wbxml_tokens.h"
-
-#define DOCUMENT_MAX (1 << 16) /* of wbxml_second */
 
 const char fuzz_also[] = "folders items move ping sync wbxml ";
 
@@ -39,7 +36,8 @@ static const struct token {
     const char *name;
 } tokens[] = {
 #define DP_PAGE(number, page, name)
-#define DP_TOKEN(page, token, name) {DP_WBXML_TAG(DP_PAGE_##page, token), #name},
+#define DP_TOKEN(page, token, name)                                            \
+    {DP_WBXML_TAG(DP_PAGE_##page, token), #name},
 #include "wire/wbxml_tokens.def"
 #undef DP_PAGE
 #undef DP_TOKEN
@@ -57,8 +55,6 @@ static const struct peculiarity {
 #define DP_BASE64(page, ours)        {page, ours, ours, BASE64},
 #include "second_names.def"
 };
-
-#define COUNT(list) (sizeof(list) / sizeof(list[0]))
 
 static const char *our_name(dp_wbxml_tag tag)
 {
@@ -105,23 +101,54 @@ static const char *page_name(dp_wbxml_tag tag)
     return "";
 }
 
+/* --- what only libwbxml takes: why, by the byte that we stopped at */
+
+typedef enum reason {
+    NONE, /* it has to be refused by both */
+    VERSION, /* of the header: in this order */
+    PUBLIC_ID,
+    CHARSET,
+    STRING_TABLE,
+    NO_ELEMENT,
+    NOT_EAS_TOKEN,
+    ATTRIBUTES,
+    DEPTH,
+    REASONS_N
+} reason;
+
+static const char *const reason_texts[REASONS_N] = {
+    [VERSION] = "another version",
+    [PUBLIC_ID] = "another public id",
+    [CHARSET] = "another charset",
+    [STRING_TABLE] = "a string table",
+    [NO_ELEMENT] = "END or text outside of the root",
+    [NOT_EAS_TOKEN] = "ENTITY, LITERAL, EXT, PI or STR_T",
+    [ATTRIBUTES] = "attributes",
+    [DEPTH] = "too deep for us",
+};
+
 /* --- the other process */
 
 static struct {
     pid_t pid;
     int in, out; /* our ends */
-    uint64_t compared, both_refused, known, died;
+    uint64_t compared, both_refused, died;
+    uint64_t known[REASONS_N]; /* only libwbxml took it */
 } second;
 
 static void say_counts(void)
 {
     fprintf(stderr,
-            "libwbxml: %llu documents the same, %llu refused by both, %llu "
-            "that only it takes, died %llu times\n",
+            "libwbxml: %llu documents the same, %llu refused by both, died "
+            "%llu times; only libwbxml took",
             (unsigned long long)second.compared,
             (unsigned long long)second.both_refused,
-            (unsigned long long)second.known,
             (unsigned long long)second.died);
+    for (int i = NONE + 1; i < REASONS_N; i++) {
+        fprintf(stderr, "%s %llu (%s)", i > NONE + 1 ? "," : "",
+                (unsigned long long)second.known[i], reason_texts[i]);
+    }
+    fprintf(stderr, "\n");
 }
 
 static void start(void)
@@ -201,112 +228,6 @@ static bool ask_second(const uint8_t *data, size_t size, char **out,
     return all(read, second.out, *out, n);
 }
 
-/* --- their XML, as the same events */
-
-typedef struct xml {
-    const char *at, *end;
-    bool closes; /* the element that was just opened is empty */
-    unsigned depth;
-    dp_span page[64]; /* namespace of each open element */
-    bool is_strange[64]; /* it is below one that has no name */
-    dp_span name;
-    unsigned char text[8 * DOCUMENT_MAX];
-    size_t text_n;
-} xml;
-
-static bool is_at(const xml *x, const char *word)
-{
-    size_t n = strlen(word);
-    return (size_t)(x->end - x->at) >= n && memcmp(x->at, word, n) == 0;
-}
-
-static bool skips(xml *x, const char *word)
-{
-    if (!is_at(x, word)) {
-        return false;
-    }
-    x->at += strlen(word);
-    return true;
-}
-
-static dp_span until(xml *x, const char *stops)
-{
-    const char *from = x->at;
-    while (x->at < x->end && (!*x->at || !strchr(stops, *x->at))) {
-        x->at++;
-    }
-    return dp_span_of(from, (size_t)(x->at - from));
-}
-
-static void skip_prolog(xml *x)
-{
-    while (skips(x, "<?") || skips(x, "<!")) {
-        until(x, ">");
-        DP_ASSERT(skips(x, ">"));
-    }
-}
-
-static dp_wbxml_event open_element(xml *x)
-{
-    x->name = until(x, " />");
-    DP_ASSERT(x->depth + 1 < COUNT(x->page));
-    x->depth++;
-    x->page[x->depth] = x->page[x->depth - 1];
-    x->is_strange[x->depth] = x->is_strange[x->depth - 1]
-                              || dp_span_is(x->name, DP_SPAN_LIT("unknown"));
-    while (skips(x, " xmlns=\"")) {
-        x->page[x->depth] = until(x, "\"");
-        skips(x, "\"");
-    }
-    x->closes = skips(x, "/");
-    DP_ASSERT(skips(x, ">"));
-    return DP_WBXML_OPEN;
-}
-
-static void put(xml *x, char c)
-{
-    DP_ASSERT(x->text_n < sizeof(x->text));
-    x->text[x->text_n++] = (unsigned char)c;
-}
-
-static void take_text(xml *x)
-{
-    static const struct {
-        const char *entity;
-        char c;
-    } entities[] = {{"&lt;", '<'}, {"&gt;", '>'}, {"&amp;", '&'},
-                    {"&quot;", '"'}, {"&apos;", '\''}};
-    x->text_n = 0;
-    while (x->at < x->end && *x->at != '<') {
-        size_t i = 0;
-        while (i < COUNT(entities) && !skips(x, entities[i].entity)) {
-            i++;
-        }
-        put(x, i < COUNT(entities) ? entities[i].c : *x->at++);
-    }
-}
-
-static dp_wbxml_event next_of_xml(xml *x)
-{
-    if (x->closes || skips(x, "</")) {
-        if (!x->closes) {
-            until(x, ">");
-            DP_ASSERT(skips(x, ">"));
-        }
-        x->closes = false;
-        DP_ASSERT(x->depth-- > 0);
-        return DP_WBXML_CLOSE;
-    }
-    if (x->at == x->end) {
-        return DP_WBXML_END;
-    }
-    if (skips(x, "<")) {
-        return open_element(x);
-    }
-    take_text(x);
-    return DP_WBXML_TEXT;
-}
-
 /* --- ours, with texts joined */
 
 typedef struct ours {
@@ -319,9 +240,11 @@ typedef struct ours {
 
 static dp_wbxml_event next_of_ours(ours *o)
 {
-    dp_wbxml_event e = o->held != DP_WBXML_MORE ? o->held
-                                                : dp_wbxml_read_next(&o->reader);
+    dp_wbxml_event e = o->held;
     o->held = DP_WBXML_MORE;
+    if (e == DP_WBXML_MORE) {
+        e = dp_wbxml_read_next(&o->reader);
+    }
     if (e != DP_WBXML_TEXT) {
         return e;
     }
@@ -358,16 +281,16 @@ static size_t to_base64(unsigned char *out, dp_span in)
 static void compare_text(const ours *o, const xml *x)
 {
     static unsigned char encoded[4 * DOCUMENT_MAX];
-    dp_span ours = dp_span_of(o->text, o->text_n);
+    dp_span mine = dp_span_of(o->text, o->text_n);
     dp_span theirs = dp_span_of(x->text, x->text_n);
     /* of an element with children the texts behind them are as they are; and
      * there are binary ones among those that we do not name */
     if ((is_base64(o->tag) || !our_name(o->tag))
-        && !dp_span_is(ours, theirs)) {
-        ours = dp_span_of(encoded, to_base64(encoded, ours));
+        && !dp_span_is(mine, theirs)) {
+        mine = dp_span_of(encoded, to_base64(encoded, mine));
     }
-    if (!dp_span_is(ours, theirs)) {
-        fprintf(stderr, "ours:   %.*s\ntheirs: %.*s\n", (int)ours.n, ours.p,
+    if (!dp_span_is(mine, theirs)) {
+        fprintf(stderr, "ours:   %.*s\ntheirs: %.*s\n", (int)mine.n, mine.p,
                 (int)theirs.n, theirs.p);
         DP_ASSERT(!"the same text");
     }
@@ -414,32 +337,26 @@ static void compare(const uint8_t *data, size_t size, const char *text,
     } while (mine != DP_WBXML_END);
 }
 
-/* --- what only libwbxml takes */
-
-static const char *why_of_token(const dp_wbxml_reader *r, unsigned char byte)
+static reason reason_of_token(const dp_wbxml_reader *r, unsigned char byte)
 {
-    switch (byte) {
-    case 0x01: return "END without an element";
-    case 0x02: return "ENTITY";
-    case 0x03: case 0xC3: return "text without an element";
-    case 0x04: case 0x44: case 0x84: case 0xC4: return "LITERAL";
-    case 0x40: case 0x41: case 0x42: case 0x80: case 0x81: case 0x82:
-    case 0xC0: case 0xC1: case 0xC2: return "EXT";
-    case 0x43: return "PI";
-    case 0x83: return "STR_T";
+    unsigned char code = byte & DP_WBXML_TAG_CODE;
+    if (byte == DP_WBXML_END_TAG || byte == DP_WBXML_STR_I
+        || byte == DP_WBXML_OPAQUE) {
+        return NO_ELEMENT;
     }
-    return byte & DP_WBXML_HAS_ATTRIBUTES       ? "attributes"
-           : r->depth == DP_WBXML_DEPTH_MAX ? "too deep for us"
-                                            : NULL;
+    if (code < DP_WBXML_TAG_CODE_MIN) {
+        return NOT_EAS_TOKEN;
+    }
+    if (byte & DP_WBXML_HAS_ATTRIBUTES) {
+        return ATTRIBUTES;
+    }
+    return r->depth == DP_WBXML_DEPTH_MAX ? DEPTH : NONE;
 }
 
-/* Where we stopped. @return NULL: it has to be refused by both. After END:
- * *out_rest has what we do not read. */
-static const char *why_refused(const uint8_t *data, size_t size,
-                               dp_wbxml_event *out_last, dp_span *out_rest)
+/* By the byte that we stopped at. *out_rest: what is not read, after END. */
+static reason why_refused(const uint8_t *data, size_t size,
+                          dp_wbxml_event *out_last, dp_span *out_rest)
 {
-    static const char *const header[] = {"another version", "another public id",
-                                         "another charset", "a string table"};
     dp_wbxml_reader r;
     dp_wbxml_read_init(&r, UINT64_MAX);
     dp_wbxml_read_feed(&r, dp_span_of(data, size));
@@ -449,11 +366,12 @@ static const char *why_refused(const uint8_t *data, size_t size,
              || *out_last == DP_WBXML_CLOSE);
     *out_rest = dp_span_of(data + r.offset, size - r.offset);
     if (*out_last != DP_WBXML_BAD) {
-        return NULL;
+        return NONE;
     }
     DP_ASSERT(r.offset < size);
-    return r.offset < COUNT(header) ? header[r.offset]
-                                    : why_of_token(&r, data[r.offset]);
+    return r.offset < sizeof((unsigned char[])DP_WBXML_HEADER)
+               ? (reason)(VERSION + r.offset)
+               : reason_of_token(&r, data[r.offset]);
 }
 
 /* libwbxml 0.11.8 knows one SWITCH_PAGE before the root; the next one it takes
@@ -486,7 +404,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         stop();
         return 0;
     }
-    const char *why = why_refused(data, size, &last, &rest);
+    reason why = why_refused(data, size, &last, &rest);
     if (last == DP_WBXML_END) {
         /* it reads PIs behind the root, and may not like them */
         bool has_pi = rest.n && rest.p[0] == 0x43;
@@ -498,7 +416,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     else {
         DP_ASSERT((!text || why) && "we refuse it, libwbxml takes it");
-        second.known += text != NULL;
+        second.known[why] += text != NULL;
         second.both_refused += text == NULL;
     }
     free(text);

@@ -111,11 +111,11 @@ typedef enum glance { SIMPLE, CUT, NOT_SIMPLE } glance;
 
 /* A line that ends with LF alone: the long way takes such lines, and may be at
  * the answer's end when no CR LF has come yet. */
-static bool has_bare_lf(dp_span head)
+static bool has_bare_lf(dp_span bytes)
 {
-    const unsigned char *at = head.p, *end = head.p + head.n;
+    const unsigned char *at = bytes.p, *end = bytes.p + bytes.n;
     while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) {
-        if (at == head.p || at[-1] != '\r') {
+        if (at == bytes.p || at[-1] != '\r') {
             return true;
         }
         at++;
