@@ -126,7 +126,7 @@ our_sources () { find "$repo/mod_directpush" -name '*.c' | sort; }
 our_scripts ()
 {
     find "$repo/build" "$repo/.ci" "$repo/tests/check" "$repo/tests/model" \
-        "$repo/tests/mutants" -type f \
+        "$repo/tests/mutants" "$repo/tests/fuzz/coverage" -type f \
         -exec grep -lE '^#!/bin/sh|shellcheck shell=sh' {} + | sort
 }
 our_python ()
@@ -189,8 +189,8 @@ stage_dist ()
 run_distcheck () { make -C "$build" --no-print-directory distcheck; }
 run_fuzz ()
 {
-    make -C "$build" -j "$(jobs_n)" --no-print-directory fuzz \
-        FUZZ_SECONDS="${FUZZ_SECONDS:-60}"
+    make -C "$build" --no-print-directory fuzz \
+        FUZZ_SECONDS="${FUZZ_SECONDS:-30}"
 }
 run_bench () { DP_BUILD_DIR=$build "$1" --quick; }
 

@@ -1,6 +1,7 @@
 /* fuzz_bus_attach: any file may lie where the bus should be. The input goes
  * over the beginning of a good bus file, or is the file when it is long; if it
- * can be attached, all of a reader's calls are made on it. */
+ * can be attached, all of a reader's calls are made on it, and a directpushd
+ * that carries on with it still has a bus that works. */
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -60,6 +61,42 @@ static void read_all(const dp_bus_map *map)
     dp_bus_is_replaced(map, path);
 }
 
+static bool keep_odd(void *ctx, dp_bus_ref ref, uint32_t flags)
+{
+    return ref.slot & 1;
+}
+
+/* As directpushd does with the file of an earlier process. */
+static void carry_on(void)
+{
+    dp_bus_writer *w;
+    dp_bus_problem problem;
+    const dp_hash key = {{77, 78}}, alias = {{79, 80}};
+    if (dp_bus_reopen(&w, path, &problem) != APR_SUCCESS) {
+        return;
+    }
+    const dp_bus_map *map = dp_bus_writer_map(w);
+    uint64_t head = dp_bus_head(map);
+    dp_bus_sweep(w, keep_odd, NULL);
+    DP_ASSERT(atomic_load(&map->header->topics_used) <= map->topic_cap);
+    dp_bus_ref ref = dp_bus_topic_add(w, key, DP_BUS_NO_SLOT, 0);
+    if (ref.slot != DP_BUS_NO_SLOT) {
+        uint64_t seq = dp_bus_vouch(w, ref);
+        dp_bus_view view = dp_bus_look(map, ref);
+        DP_ASSERT(view.is_current && view.watched_from == seq);
+        DP_ASSERT(dp_bus_publish(w, ref, true, 1, NULL) > seq);
+        DP_ASSERT(dp_bus_find(map, key).slot == ref.slot);
+        if (dp_bus_alias_set(w, alias, ref)) {
+            DP_ASSERT(dp_bus_find(map, alias).slot == ref.slot);
+        }
+        dp_bus_topic_drop(w, ref);
+        DP_ASSERT(!dp_bus_look(map, ref).is_current);
+        DP_ASSERT(dp_bus_find(map, key).slot == DP_BUS_NO_SLOT);
+    }
+    DP_ASSERT(dp_bus_head(map) >= head);
+    dp_bus_close(&w, true);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     dp_bus_map map;
@@ -77,6 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (dp_bus_attach(&map, path, &problem) == APR_SUCCESS) {
         read_all(&map);
         dp_bus_detach(&map);
+        carry_on();
     }
     else {
         dp_bus_problem_text(problem);

@@ -13,6 +13,7 @@
 #include "base/dp_span.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+extern const char fuzz_also[]; /* see replay_main.c */
 
 #define FUZZ_SAME(a, b, member) DP_ASSERT((a).member == (b).member)
 

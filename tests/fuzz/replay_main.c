@@ -1,7 +1,8 @@
 /* replay_main: runs a fuzz target over its corpus, without libFuzzer.
  *
- * The files named, or without arguments all of CORPUS. Each one also cut off
- * at its half, as the seeds are whole documents. One thread.
+ * The files named, or without arguments all of corpus/NAME, of a program called
+ * fuzz_NAME. Each one also cut off at its half, as the seeds are whole
+ * documents. One thread.
  */
 #include <dirent.h>
 #include <stddef.h>
@@ -10,6 +11,10 @@
 #include <stdlib.h>
 
 #include "fuzz_same.h"
+
+/* A target may say whose corpora it takes besides: names, each with a blank
+ * behind it. */
+__attribute__((weak)) const char fuzz_also[] = "";
 
 static int replay(const char *path)
 {
@@ -25,9 +30,11 @@ static int replay(const char *path)
     fclose(file);
     for (int part = 1; part <= 2; part++) {
         /* a block of its own, so that sanitizers see its end */
-        unsigned char *copy = malloc(n / part + 1);
+        unsigned char *copy = malloc(n / part);
 
-        memcpy(copy, buf, n / part);
+        if (n / part) {
+            memcpy(copy, buf, n / part);
+        }
         LLVMFuzzerTestOneInput(copy, n / part);
         free(copy);
     }
@@ -56,6 +63,30 @@ static int replay_folder(const char *folder)
     return n;
 }
 
+static int replay_corpus(const char *program)
+{
+    char folder[4096];
+    const char *name = strstr(program, "fuzz_");
+
+    int n = 0;
+
+    for (const char *next; name && (next = strstr(name + 1, "fuzz_"));) {
+        name = next;
+    }
+    if (!name) {
+        fprintf(stderr, "%s: expected to be called fuzz_NAME\n", program);
+        return 0;
+    }
+    snprintf(folder, sizeof(folder), "%s/%s", CORPORA, name + strlen("fuzz_"));
+    n = replay_folder(folder);
+    for (const char *at = fuzz_also; *at; at += strcspn(at, " ") + 1) {
+        snprintf(folder, sizeof(folder), "%s/%.*s", CORPORA,
+                 (int)strcspn(at, " "), at);
+        n += replay_folder(folder);
+    }
+    return n;
+}
+
 int main(int argc, char **argv)
 {
     int n = 0;
@@ -64,7 +95,7 @@ int main(int argc, char **argv)
         n += replay(argv[i]);
     }
     if (argc == 1) {
-        n = replay_folder(CORPUS);
+        n = replay_corpus(argv[0]);
     }
     printf("%d inputs replayed\n", n);
     return n > 0 ? 0 : 1;

@@ -245,6 +245,74 @@ static void a_change_after_the_start_is_no_lag(void **state)
     assert_int_equal(st.lag_until_us, 0);
 }
 
+/* Two mails shortly after each other, and a backend that shows the first. */
+static void the_first_of_two_young_ones_does_not_count_for_both(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = brought(K1, K2, 50);
+    n.is_vouched = true;
+    n.changed = n.newest = 45;
+    n.before = 44;
+    n.changed_at_us = n.began_us - DP_SECOND_US;
+    assert_true(dp_learn_marks(&st, &n));
+    assert_int_equal(st.mark.seq, 20);
+    assert_int_equal(st.prov.seq, 20); /* delivered, it covers no more */
+    assert_int_equal(st.lag_until_us, n.changed_at_us + 2 * DP_SECOND_US);
+    assert_int_equal(st.announced.seq, 45);
+
+    st = state_with(20, K1);
+    n.before = 20; /* the one change is what it has brought */
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.prov.seq, 50);
+    assert_int_equal(st.lag_until_us, 0);
+
+    st = state_with(20, K1);
+    n.before = 44;
+    n.changed_at_us = n.began_us - 2 * DP_SECOND_US; /* both are shown */
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.prov.seq, 50);
+}
+
+static void a_mark_that_covers_nothing_is_one_all_the_same(void **state)
+{
+    dp_coll_state st = {.prov_old_key = K1};
+    dp_mark_news n = brought(K1, K2, 50);
+    n.is_vouched = true;
+    n.changed = n.newest = 45;
+    n.before = 44;
+    n.changed_at_us = n.began_us;
+    assert_true(dp_learn_marks(&st, &n));
+    assert_int_equal(st.prov.seq, 1);
+}
+
+static void a_change_meanwhile_hides_how_young_others_were(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = done(K1, 0, 50);
+    n.is_vouched = true;
+    n.changed = n.newest = 55;
+    n.before = 45;
+    n.changed_at_us = n.began_us;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 20);
+    assert_int_equal(st.lag_until_us, 0); /* 55 is told at once */
+    n.backend_lag_us = 0; /* one that never lags */
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 50);
+}
+
+static void what_was_there_when_vouching_began_may_be_young(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = done(K1, 0, 50);
+    n.is_vouched = true;
+    n.newest = n.before = 45; /* watched_from */
+    n.changed_at_us = n.began_us - DP_SECOND_US;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 20);
+    assert_int_equal(st.lag_until_us, n.changed_at_us + 2 * DP_SECOND_US);
+}
+
 static void commands_of_the_client_prove_no_currency(void **state)
 {
     dp_coll_state st = state_with(20, K1);
@@ -369,6 +437,10 @@ int main(void)
         cmocka_unit_test(without_a_bus_marks_are_left_but_the_sync_counts),
         cmocka_unit_test(a_lagging_backend_leaves_the_mark_once),
         cmocka_unit_test(a_change_after_the_start_is_no_lag),
+        cmocka_unit_test(the_first_of_two_young_ones_does_not_count_for_both),
+        cmocka_unit_test(a_mark_that_covers_nothing_is_one_all_the_same),
+        cmocka_unit_test(a_change_meanwhile_hides_how_young_others_were),
+        cmocka_unit_test(what_was_there_when_vouching_began_may_be_young),
         cmocka_unit_test(commands_of_the_client_prove_no_currency),
         cmocka_unit_test(two_useless_announcements_in_a_row_move_the_mark),
         cmocka_unit_test(what_may_be_kept_back_is_not_jumped_over),

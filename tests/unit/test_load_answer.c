@@ -126,6 +126,24 @@ static void a_chunked_answer_goes_the_long_way(void **state)
     assert_any_cut(CHUNKED, 200, "hello!");
 }
 
+/* It was taken for an answer whose end has not come, and what came next for
+ * more of it. */
+static void lines_that_end_with_lf_alone_go_the_long_way(void **state)
+{
+    static const char text[] = "HTTP/1.1 304 Not Modified\r\nETag: 1\n\n";
+    dp_load_pieces *pieces = NULL;
+    dp_load_answer a;
+    size_t n;
+    (void)state;
+    assert_int_equal(
+        dp_load_answer_read(&pieces, dp_span_str(text), &a, &n),
+        DP_LOAD_WHOLE);
+    assert_int_equal(n, sizeof(text) - 1);
+    assert_int_equal(a.status, 304);
+    dp_load_pieces_free(&pieces);
+    assert_any_cut(text, 304, "");
+}
+
 static void a_length_beside_a_coding_does_not_count(void **state)
 {
     dp_load_pieces *pieces = NULL;
@@ -215,6 +233,7 @@ int main(void)
         cmocka_unit_test(the_next_answer_is_left_alone),
         cmocka_unit_test(an_answer_may_come_in_pieces),
         cmocka_unit_test(a_chunked_answer_goes_the_long_way),
+        cmocka_unit_test(lines_that_end_with_lf_alone_go_the_long_way),
         cmocka_unit_test(a_length_beside_a_coding_does_not_count),
         cmocka_unit_test(an_interim_answer_is_passed_over),
         cmocka_unit_test(closing_ends_what_has_no_length),

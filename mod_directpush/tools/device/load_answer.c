@@ -109,19 +109,34 @@ static bool take_status(dp_span line, dp_load_answer *out)
 
 typedef enum glance { SIMPLE, CUT, NOT_SIMPLE } glance;
 
+/* A line that ends with LF alone: the long way takes such lines, and may be at
+ * the answer's end when no CR LF has come yet. */
+static bool has_bare_lf(dp_span bytes)
+{
+    const unsigned char *at = bytes.p, *end = bytes.p + bytes.n;
+    while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) {
+        if (at == bytes.p || at[-1] != '\r') {
+            return true;
+        }
+        at++;
+    }
+    return false;
+}
+
 static glance look(dp_span bytes, dp_load_answer *out, size_t *out_n)
 {
     head h = {0};
     *out = (dp_load_answer){0};
     const unsigned char *end = memmem(bytes.p, bytes.n, "\r\n\r\n", 4);
     if (!end) {
-        return bytes.n < KEPT_MAX ? CUT : NOT_SIMPLE;
+        return bytes.n < KEPT_MAX && !has_bare_lf(bytes) ? CUT : NOT_SIMPLE;
     }
     const unsigned char *at = bytes.p, *stop = end + 2;
     for (bool is_first = true; at < stop; is_first = false) {
         const unsigned char *eol = memchr(at, '\r', (size_t)(stop - at));
         dp_span line = dp_span_of(at, (size_t)(eol - at));
-        if (eol[1] != '\n' || (is_first && !take_status(line, out))) {
+        if (eol[1] != '\n' || memchr(line.p, '\n', line.n)
+            || (is_first && !take_status(line, out))) {
             return NOT_SIMPLE;
         }
         if (!is_first) {
