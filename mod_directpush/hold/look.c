@@ -105,14 +105,16 @@ static uint64_t known_to(const dp_hold_item *i)
     return told > i->hold->linked_seq ? told : i->hold->linked_seq;
 }
 
-/* Nobody knows of a change, but vouching has begun: a Sync sooner than this
- * may not be shown what was there by then, and would be asked for again. */
-static dp_time_us shown_at(const wish *w, const dp_bus_view *v,
-                           const dp_look_rules *r)
+/* A Sync sooner than this may not be shown all that is told, and would be asked
+ * for again (design.md 3.3): what was there when vouching began; several
+ * changes, the last of which waits for Pace anyway. */
+static dp_time_us shown_at(const dp_hold_item *i, const wish *w,
+                           const dp_bus_view *v, const dp_look_rules *r)
 {
-    return w->kind == UNPROVEN && v->watched_from > v->changed
-               ? v->changed_at_us + r->lag_us
-               : 0;
+    bool is_vouching = w->kind == UNPROVEN && v->watched_from > v->changed;
+    bool are_several = v->before > i->mark
+                       && v->changed_at_us < i->hold->not_before_us;
+    return is_vouching || are_several ? v->changed_at_us + r->lag_us : 0;
 }
 
 static wish dirty_wish(const dp_hold_item *i, const dp_bus_view *v,
@@ -131,13 +133,14 @@ static wish dirty_wish(const dp_hold_item *i, const dp_bus_view *v,
         return w;
     }
     if (newest == i->announced_seq && i->lag_until_us) {
-        w.due_us = i->lag_until_us;
+        w.due_us = i->lag_until_us; /* sooner would prove nothing again */
+        w.is_backing = true;
         return w;
     }
     if (w.kind == KNOWN && v->changed_new <= known_to(i)) {
         w.due_us = v->changed_at_us + r->quiet_us;
     }
-    w.due_us = later(w.due_us, shown_at(&w, v, r));
+    w.due_us = later(w.due_us, shown_at(i, &w, v, r));
     w.due_us = later(later(w.due_us, not_before_us), i->settle_until_us);
     return w;
 }
@@ -153,7 +156,7 @@ static wish hierarchy_wish(const dp_hold_item *i, const dp_bus_view *v,
                        : i->lag_until_us;
         w.is_repeat = w.is_backing = i->announced_n > 1;
     }
-    w.due_us = later(w.due_us, shown_at(&w, v, r));
+    w.due_us = later(w.due_us, shown_at(i, &w, v, r));
     w.due_us = later(later(w.due_us, not_before_us), i->settle_until_us);
     return w;
 }

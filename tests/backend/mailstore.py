@@ -92,6 +92,7 @@ class MailStore:
         self.lock = threading.RLock()
         self.ids = {}           # (user, folder path) -> random id
         self.uids = {}          # (user, key of folder) -> {base: uid}
+        self.highest = {}       # (user, folder path) -> uid given last there
         self.pim_items = {}     # (user, collection id) -> {uid: (stamp, node)}
         self.pim_stamp = 0
 
@@ -282,7 +283,7 @@ class MailStore:
                         if self.lag and time.time() - max(
                                 st.st_mtime, st.st_ctime) < self.lag:
                             continue
-                        uids[base] = len(uids) + 1
+                        uids[base] = self._next_uid(user, path)
                     if sub == "new" and self.select_moves:
                         # as Dovecot does when a client opens the folder
                         to = os.path.join(where, "cur", base + ":2," + flags)
@@ -369,7 +370,14 @@ class MailStore:
         with self.lock:
             uids = self.uids.setdefault(
                 (user, self.guid(user, path) or path), {})
-            return str(uids.setdefault(base, len(uids) + 1))
+            if base not in uids:
+                uids[base] = self._next_uid(user, path)
+            return str(uids[base])
+
+    def _next_uid(self, user, path):
+        """Never twice in a folder of this name, though it is made anew."""
+        self.highest[user, path] = self.highest.get((user, path), 0) + 1
+        return self.highest[user, path]
 
     # --- collections in memory ---
 

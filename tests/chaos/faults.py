@@ -280,7 +280,7 @@ def backend_slow(world, rng):
 def backend_lagging(world, rng):
     """It does not show yet what has just come; shorter than
     DirectPushBackendLag."""
-    world.backend.set(lag=rng.choice((0.3, 1.0)))
+    world.backend.set(lag=rng.choice((0.2, 0.5)))
     linger(world, rng, 2, 4)
     world.backend.set(lag=0.0)
 
@@ -334,7 +334,7 @@ class few_descriptors:
         """As the process's own user, who may; a process that has ended has
         enough. @param n  a number, or "" for the hard limit"""
         try:
-            uid = os.stat("/proc/%d" % self.pid).st_uid
+            uid, gid = os.stat("/proc/%d" % self.pid)[4:6]
             if not n:
                 with open("/proc/%d/limits" % self.pid) as f:
                     n = re.search(r"Max open files +\S+ +(\d+)",
@@ -342,7 +342,8 @@ class few_descriptors:
         except (FileNotFoundError, ProcessLookupError):
             return
         done = subprocess.run(
-            ["setpriv", "--reuid=%d" % uid, "--clear-groups", "prlimit",
+            ["setpriv", "--reuid=%d" % uid, "--regid=%d" % gid,
+             "--clear-groups", "prlimit",
              "--pid=%d" % self.pid, "--nofile=%s:" % n],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if done.returncode and os.path.exists("/proc/%d" % self.pid):

@@ -43,13 +43,14 @@ class World:
         self.settings = {
             "id_style": rng.choice(("sogo", "zpush", "horde")),
             "journal": rng.choice((64, 64, 65536)),
-            "topics": rng.choice((256, 65536, 65536)),
-            "user_topics": rng.choice((3, 300, 300)),
-            "pace": rng.choice(("0s", "1s", "2s")),
-            "quiet": rng.choice(("0s", "1s", "3s")),
+            "topics": rng.choice((65536,) * 7 + (256,)),
+            "user_topics": rng.choice((300,) * 7 + (4,)),
+            # as the defaults are to each other, but shorter
+            "pace": rng.choice(("2s",) * 7 + ("0s",)),
+            "quiet": rng.choice(("2s", "4s")),
             "children": rng.choice((2, 3)),
             "never_empty_sync": rng.random() < 0.3,
-            "omit_unchanged": rng.random() < 0.3}
+            "omit_unchanged": rng.random() < 0.1}
         s = self.settings
         self.disk = temp_dir()
         self.certificate = Certificate(self.disk)
@@ -61,7 +62,7 @@ class World:
             httpd={"children": s["children"], "threads": 12,
                    "tune": {"DirectPushPace": s["pace"],
                             "DirectPushQuiet": s["quiet"],
-                            "DirectPushBackendLag": "2s",
+                            "DirectPushBackendLag": "1s",
                             "DirectPushDrain": "2s",
                             "DirectPushFallbackInterval": "1h 1h",
                             "DirectPushProvoke": "200"},

@@ -81,7 +81,7 @@ static void carry_on(void)
     DP_ASSERT(atomic_load(&map->header->topics_used) <= map->topic_cap);
     dp_bus_ref ref = dp_bus_topic_add(w, key, DP_BUS_NO_SLOT, 0);
     if (ref.slot != DP_BUS_NO_SLOT) {
-        uint64_t seq = dp_bus_vouch(w, ref);
+        uint64_t seq = dp_bus_vouch(w, ref, 0);
         dp_bus_view view = dp_bus_look(map, ref);
         DP_ASSERT(view.is_current && view.watched_from == seq);
         DP_ASSERT(dp_bus_publish(w, ref, true, 1, NULL) > seq);
