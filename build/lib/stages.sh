@@ -113,6 +113,26 @@ stage_e2e ()
     record "end-to-end tests" "$1" "$2" "$3"
 }
 
+# --- chaos: tests/chaos ---
+
+stage_chaos ()
+{
+    step "chaos" env DP_BUILD_DIR="$build" "$repo/tests/chaos/chaos" --seed 1 \
+        ${full:+--seeds 10} --seconds 60 --devices 40 || :
+    counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' \
+        "$step_log" | tail -n 1)
+    # shellcheck disable=SC2086
+    set -- ${counts:-0 0}
+    if [ "$(($1 + $2))" = 0 ]; then
+        cannot_run "chaos"
+        return
+    fi
+    if [ "$2" != 0 ]; then
+        tail -n 60 "$step_log" | show "chaos (all of it: $step_log)"
+    fi
+    record "chaos" "$1" "$2" 0
+}
+
 # --- lint ---
 
 # the preprocessor's flags of all files together

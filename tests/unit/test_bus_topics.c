@@ -22,11 +22,11 @@ static void a_topic_that_is_gone_takes_nothing_more(void **state)
     bus_fixture *f = *state;
     dp_bus_ref ref = bus_topic(f, "INBOX");
     dp_hash key;
-    dp_bus_vouch(f->w, ref);
+    dp_bus_vouch(f->w, ref, 0);
     assert_true(dp_bus_key_of(&f->map, ref, &key));
     dp_bus_topic_drop(f->w, ref);
     uint64_t head = dp_bus_head(&f->map), prev = 7;
-    assert_int_equal(dp_bus_vouch(f->w, ref), 0);
+    assert_int_equal(dp_bus_vouch(f->w, ref, 0), 0);
     dp_bus_vouch_again(f->w, ref, 1);
     dp_bus_unvouch(f->w, ref);
     dp_bus_renewed(f->w, ref, DP_SECOND_US);
@@ -49,7 +49,7 @@ static void a_slot_beyond_the_table_is_nobodys(void **state)
     assert_false(dp_bus_key_of(&f->map, beyond, &key));
     assert_false(dp_bus_key_of(&f->map, DP_BUS_NO_REF, &key));
     assert_false(dp_bus_look(&f->map, beyond).is_current);
-    assert_int_equal(dp_bus_vouch(f->w, beyond), 0);
+    assert_int_equal(dp_bus_vouch(f->w, beyond, 0), 0);
 }
 
 /* A folder that was watched becomes another name of a mailbox: who holds the
@@ -58,8 +58,8 @@ static void a_watched_topic_may_become_an_alias(void **state)
 {
     bus_fixture *f = *state;
     dp_bus_ref inbox = bus_topic(f, "INBOX"), old = bus_topic(f, "Old");
-    dp_bus_vouch(f->w, inbox);
-    dp_bus_vouch(f->w, old);
+    dp_bus_vouch(f->w, inbox, 0);
+    dp_bus_vouch(f->w, old, 0);
     assert_int_equal(watched(f), 2);
     assert_true(dp_bus_alias_set(f->w, bus_key(f, "Old"), inbox));
     assert_int_equal(watched(f), 1);
