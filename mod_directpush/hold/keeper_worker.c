@@ -199,9 +199,20 @@ void dp_keeper_want(dp_keeper *k, dp_span user, dp_class class_id,
 
 static dp_hash hash_of(dp_keeper *k, const dp_who *who)
 {
-    static const uint8_t no_bus_key[DP_HASH_KEY_SIZE];
-    return dp_who_hash(k->bus ? k->bus->map.header->hash_key : no_bus_key,
+    return dp_who_hash(k->bus ? k->bus->map.header->hash_key
+                              : dp_hash_own_key(),
                        who);
+}
+
+bool dp_keeper_worker_has_share(dp_keeper *k, const dp_who *who, uint32_t max)
+{
+    if (dp_share_of(&k->set.share, who) < max) {
+        return true;
+    }
+    pthread_mutex_lock(&k->set.lock);
+    bool has_one = dp_map_get(&k->set.by_device, hash_of(k, who)) != NULL;
+    pthread_mutex_unlock(&k->set.lock);
+    return has_one;
 }
 
 void dp_keeper_end(dp_keeper *k, const dp_who *who, dp_hold_cause cause)
