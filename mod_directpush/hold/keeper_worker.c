@@ -109,8 +109,12 @@ dp_verdict dp_keeper_worker_park(dp_keeper *k, dp_hold *hold,
     dp_count(k->count, DP_COUNT_superseded,
              (int64_t)dp_hold_set_end_locked(set, device, hold->arrival,
                                              DP_CAUSE_NEWER, now));
-    if (dp_hold_set_newest_locked(set, device) > hold->arrival) {
-        /* its worker was overtaken by that of a newer one */
+    bool tells = must_tell(k, hold);
+    if (dp_hold_set_newest_locked(set, device) > hold->arrival
+        || (k->recent
+            && dp_recent_give_way(k->recent, &hold->who, hold->arrival))) {
+        /* its worker was overtaken by that of a newer one, here or in another
+         * child, whose word may have come before there was a hold to end */
         hold->ending = DP_CAUSE_NEWER;
     }
     if (set->is_draining) {
@@ -119,7 +123,6 @@ dp_verdict dp_keeper_worker_park(dp_keeper *k, dp_hold *hold,
     }
     ask_for_topics(k, hold, now);
     uint64_t arrival = hold->arrival;
-    bool tells = must_tell(k, hold);
     dp_verdict v = dp_hold_set_look_locked(set, hold, false, now);
     if (v.status) {
         dp_hold_set_remove_locked(set, hold);
