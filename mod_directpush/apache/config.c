@@ -53,6 +53,7 @@ static const struct {
     {DP_D_drain, 0, 600},          {DP_D_blind, 1, 86400},
     {DP_D_max_holds, 1, 10000000}, {DP_D_max_blocking, 0, 1000000},
     {DP_D_max_passed, 0, 100000},  {DP_D_provoke, 1, 100000},
+    {DP_D_max_devices, 1, 10000000},
 };
 
 static bool used;
@@ -314,6 +315,7 @@ void *dp_conf_create(apr_pool_t *p, server_rec *s)
     c->max_holds = -1;
     c->max_blocking = -1;
     c->max_passed = 10;
+    c->max_devices = 100;
     c->provoke = 20;
     c->keep_requests = DP_KEEP_REQUESTS_AUTO;
     return c;

@@ -28,7 +28,7 @@ typedef struct dp_conf {
     dp_time_us trust, pace, quiet, backend_lag, drain;
     int fallback; /* dp_fallback */
     dp_time_us blind[2];
-    int max_holds, max_blocking, max_passed, provoke;
+    int max_holds, max_devices, max_blocking, max_passed, provoke;
     int keep_requests; /* dp_keep_requests */
     dp_look_rules rules; /* of the above; made by dp_conf_finish() */
 } dp_conf;

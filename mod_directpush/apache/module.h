@@ -19,6 +19,7 @@ typedef struct dp_shared {
     dp_spread_rate provoke;
     dp_keeper_told told;
     _Atomic int32_t told_whole; /* … that requests are kept whole */
+    _Atomic int64_t told_user_us; /* … which user has too many devices, when */
     _Atomic int32_t told_full;  /* … what there is no room for: room.c */
     /* never written to a disk; the same after a graceful restart, so that
      * what the backend accepted stays accepted */

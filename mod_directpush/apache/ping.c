@@ -337,11 +337,12 @@ static int serve(ping *p)
     unsigned status = check_params(p, &value);
     dp_hold *hold = NULL;
     dp_topic_spec *names = NULL;
+    const char *busy = "busy";
     if (!status && !take_arrived(p, &t)) {
         dp_count(dp_here->count, DP_COUNT_store_errors, 1);
         return hand_on(p);
     }
-    if (!status && dp_room_for_hold(p->r)) {
+    if (!status && dp_room_for_hold(p->r, &p->rq->who, &busy)) {
         hold = make_hold(p, t, &names);
     }
     s->ops->abort(&t);
@@ -351,7 +352,7 @@ static int serve(ping *p)
         rc = dp_answer_now(p->r, status, NULL, 0, value, "parameters");
     }
     else if (!hold) {
-        rc = dp_answer_busy(p->r, "busy");
+        rc = dp_answer_busy(p->r, busy);
     }
     else {
         rc = hold_it(p, hold, names);

@@ -7,7 +7,10 @@
 #include <http_protocol.h>
 
 #include "apache/capacity.h"
+#include "apache/config.h"
 #include "apache/module.h"
+
+#define USER_TOLD_US (600 * DP_SECOND_US)
 
 typedef enum shortage {
     ROOM,        /* of nothing */
@@ -78,9 +81,41 @@ static apr_status_t is_closed(void *data)
     return APR_SUCCESS;
 }
 
-bool dp_room_for_hold(request_rec *r)
+/* Named now and then, and counted in between: who does this can do it all day. */
+static void tell_user(const dp_who *who)
 {
-    conn_rec *c = r->connection;
+    dp_time_us now_us = dp_clock_mono_us();
+    int64_t last_us = atomic_load_explicit(&dp_all->told_user_us,
+                                           memory_order_relaxed);
+    dp_count(dp_here->count, DP_COUNT_refused_user, 1);
+    if ((last_us && now_us - last_us < USER_TOLD_US)
+        || !atomic_compare_exchange_strong_explicit(
+            &dp_all->told_user_us, &last_us, now_us, memory_order_relaxed,
+            memory_order_relaxed)) {
+        return;
+    }
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, dp_here->server,
+                 "%.*s has as many Pings in a child as one user gets: %d. His "
+                 "further devices are answered 503 with Retry-After. See who "
+                 "uses this login; where many devices share it, raise "
+                 "DirectPushMaxDevices (said every 10 minutes at most; "
+                 "refused_user on the status page counts)",
+                 (int)who->login.n, (const char *)who->login.p,
+                 dp_conf_of(dp_here->server)->max_devices);
+}
+
+static bool has_share(const dp_who *who)
+{
+    uint32_t max = (uint32_t)dp_conf_of(dp_here->server)->max_devices;
+    if (dp_keeper_worker_has_share(dp_here->keeper, who, max)) {
+        return true;
+    }
+    tell_user(who);
+    return false;
+}
+
+static shortage find_shortage(conn_rec *c)
+{
     shortage what = ROOM;
     if (!dp_counters_is_below(&dp_all->counters, DP_COUNT_held,
                               dp_limit.holds)) {
@@ -96,10 +131,22 @@ bool dp_room_for_hold(request_rec *r)
          * leaves them to others, which httpd starts if need be */
         what = CONNECTIONS;
     }
-    if (what == ROOM) {
-        return true;
+    return what;
+}
+
+bool dp_room_for_hold(request_rec *r, const dp_who *who,
+                      const char **out_outcome)
+{
+    conn_rec *c = r->connection;
+    *out_outcome = "busy-user";
+    if (has_share(who)) {
+        shortage what = find_shortage(c);
+        if (what == ROOM) {
+            return true;
+        }
+        *out_outcome = "busy";
+        tell(c, what);
     }
-    tell(c, what);
     if (!c->master) { /* 503 ends it; while it lingers it is not the MPM's */
         apr_pool_cleanup_run(c->pool, c, is_closed);
     }

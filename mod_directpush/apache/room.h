@@ -8,8 +8,12 @@
 
 #include <httpd.h>
 
-/** May this Ping be held? If not, it is said why, once. */
-bool dp_room_for_hold(request_rec *r);
+#include "device/device.h"
+
+/** May this Ping be held? If not, it is said why, once, and `out_outcome` is
+ *  the outcome for the access log. */
+bool dp_room_for_hold(request_rec *r, const dp_who *who,
+                      const char **out_outcome);
 
 /** Hooks: pre_connection, post_read_request. */
 void dp_room_register(apr_pool_t *p);

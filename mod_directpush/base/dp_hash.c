@@ -1,7 +1,9 @@
 #include "base/dp_hash.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include <apr_siphash.h>
 
@@ -42,4 +44,20 @@ dp_hash dp_hash_spans(const uint8_t *key, const dp_span *spans, size_t n)
         h.w[0] = 1; /* all zero means an empty slot */
     }
     return h;
+}
+
+static uint8_t own_key[DP_HASH_KEY_SIZE];
+
+static void make_own_key(void)
+{
+    /* so few bytes come at once and whole, once the kernel has any at all */
+    ssize_t n = getrandom(own_key, sizeof(own_key), 0);
+    DP_ASSERT(n == (ssize_t)sizeof(own_key));
+}
+
+const uint8_t *dp_hash_own_key(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_own_key);
+    return own_key;
 }

@@ -20,6 +20,10 @@ typedef struct dp_hash {
 /** Hash `n` spans under `key` (DP_HASH_KEY_SIZE bytes). Never all zero. */
 dp_hash dp_hash_spans(const uint8_t *key, const dp_span *spans, size_t n);
 
+/** A key of this process, random and told to nobody: for tables whose names
+ *  strangers choose. Any thread. */
+const uint8_t *dp_hash_own_key(void);
+
 static inline bool dp_hash_is(dp_hash a, dp_hash b)
 {
     return a.w[0] == b.w[0] && a.w[1] == b.w[1];

@@ -44,8 +44,8 @@ void dp_hold_set_nudge_locked(dp_hold_set *set, dp_time_us due_us)
 
 static dp_hash device_hash(const dp_hold_set *set, const dp_hold *hold)
 {
-    static const uint8_t no_bus_key[DP_HASH_KEY_SIZE];
-    return dp_who_hash(set->bus ? set->bus->header->hash_key : no_bus_key,
+    return dp_who_hash(set->bus ? set->bus->header->hash_key
+                                : dp_hash_own_key(),
                        &hold->who);
 }
 
@@ -106,6 +106,7 @@ void dp_hold_set_link_locked(dp_hold_set *set, dp_hold *hold,
     hold->is_linked = hold->is_watching = true;
     set->holds_n++;
     set->watching_n++;
+    dp_share_add(&set->share, &hold->who, 1);
     dp_count(set->count, DP_COUNT_held, 1);
 }
 
@@ -121,6 +122,7 @@ void dp_hold_set_unwatch_locked(dp_hold_set *set, dp_hold *hold)
     dp_wheel_unlink(&set->wheel, &hold->timer);
     hold->is_watching = false;
     set->watching_n--;
+    dp_share_add(&set->share, &hold->who, -1);
     dp_count(set->count, DP_COUNT_held, -1);
 }
 

@@ -14,6 +14,7 @@
 
 #include "hold/hold.h"
 #include "hold/look.h"
+#include "hold/share.h"
 #include "policy/spread.h"
 #include "stats/counters.h"
 
@@ -47,6 +48,7 @@ typedef struct dp_hold_set {
     dp_spread_rate *provoke;
     uint32_t provoke_per_s;
     dp_counter_slot *count; /* may be NULL */
+    dp_share share;         /* of those that wait, each user's */
     int nudge_fd;           /* eventfd that ends the keeper's sleep */
     dp_time_us sleeps_until_us; /* the keeper's sleep; 0 while it is awake */
 } dp_hold_set;

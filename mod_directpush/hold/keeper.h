@@ -88,6 +88,10 @@ void dp_keeper_bus_release(dp_bus_handle **bus);
 /** Does the watcher vouch for anything at present? */
 bool dp_keeper_is_alive(dp_keeper *k);
 
+/** May this user have one more Ping here, of at most `max`? A device that has
+ *  one may, since that one ends. */
+bool dp_keeper_worker_has_share(dp_keeper *k, const dp_who *who, uint32_t max);
+
 /**
  * Link a hold (PARKING), end older ones of its device here and elsewhere, look
  * at it. @return the verdict; status 0: it is linked and may be parked, else

@@ -120,8 +120,12 @@ dp_verdict dp_keeper_worker_park(dp_keeper *k, dp_hold *hold,
     dp_count(k->count, DP_COUNT_superseded,
              (int64_t)dp_hold_set_end_locked(set, device, hold->arrival,
                                              DP_CAUSE_NEWER, now));
-    if (dp_hold_set_newest_locked(set, device) > hold->arrival) {
-        /* its worker was overtaken by that of a newer one */
+    bool tells = must_tell(k, hold);
+    if (dp_hold_set_newest_locked(set, device) > hold->arrival
+        || (k->recent
+            && dp_recent_give_way(k->recent, &hold->who, hold->arrival))) {
+        /* its worker was overtaken by that of a newer one, here or in another
+         * child, whose word may have come before there was a hold to end */
         hold->ending = DP_CAUSE_NEWER;
     }
     if (set->is_draining) {
@@ -130,7 +134,6 @@ dp_verdict dp_keeper_worker_park(dp_keeper *k, dp_hold *hold,
     }
     ask_for_topics(k, hold, now);
     uint64_t arrival = hold->arrival;
-    bool tells = must_tell(k, hold);
     dp_verdict v = dp_hold_set_look_locked(set, hold, false, now);
     if (v.status) {
         dp_hold_set_remove_locked(set, hold);
@@ -218,9 +221,20 @@ void dp_keeper_want(dp_keeper *k, dp_span user, dp_class class_id,
 
 static dp_hash hash_of(dp_keeper *k, const dp_who *who)
 {
-    static const uint8_t no_bus_key[DP_HASH_KEY_SIZE];
-    return dp_who_hash(k->bus ? k->bus->map.header->hash_key : no_bus_key,
+    return dp_who_hash(k->bus ? k->bus->map.header->hash_key
+                              : dp_hash_own_key(),
                        who);
+}
+
+bool dp_keeper_worker_has_share(dp_keeper *k, const dp_who *who, uint32_t max)
+{
+    if (dp_share_of(&k->set.share, who) < max) {
+        return true;
+    }
+    pthread_mutex_lock(&k->set.lock);
+    bool has_one = dp_map_get(&k->set.by_device, hash_of(k, who)) != NULL;
+    pthread_mutex_unlock(&k->set.lock);
+    return has_one;
 }
 
 void dp_keeper_end(dp_keeper *k, const dp_who *who, dp_hold_cause cause)

@@ -56,6 +56,19 @@ bool dp_recent_note(dp_recent *r, const dp_who *who, uint64_t arrival)
                                  memory_order_seq_cst);
 }
 
+bool dp_recent_give_way(dp_recent *r, const dp_who *who, uint64_t arrival)
+{
+    dp_recent_place *at = place_of(r, dp_who_hash(r->key, who));
+    /* with dp_recent_note() */
+    if (atomic_load_explicit(&at->newest, memory_order_seq_cst) <= arrival) {
+        return false;
+    }
+    /* Our child's name would let one that comes here next, newer than the one
+     * that is there, keep quiet. */
+    atomic_store_explicit(&at->last, 0, memory_order_seq_cst);
+    return true;
+}
+
 bool dp_recent_store_begin(dp_recent *r, const dp_who *who, uint64_t arrival)
 {
     dp_recent_place *at = place_of(r, dp_who_hash(r->key, who));

@@ -58,6 +58,14 @@ void dp_recent_lose(dp_recent *r);
 bool dp_recent_note(dp_recent *r, const dp_who *who, uint64_t arrival);
 
 /**
+ * Has a newer Ping been noted meanwhile? After this one is linked and claimed:
+ * either the newer one is seen here, or its word finds the hold. (Or it is of a
+ * device that shares the place: then this phone asks once more.)
+ * @return true: this one ends; the claim is void, the next is told
+ */
+bool dp_recent_give_way(dp_recent *r, const dp_who *who, uint64_t arrival);
+
+/**
  * A Ping is about to store what it asked for, until dp_recent_store_end().
  * @return false: a newer one has arrived (or one of a device that shares the
  *         place), and has perhaps found its own there and stored nothing. Then

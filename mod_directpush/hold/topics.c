@@ -6,14 +6,13 @@
 #include "base/dp_check.h"
 #include "hold/hold.h"
 
-/* The key while no bus is there: any will do, it is made anew with the bus. */
-static const uint8_t no_bus_key[DP_HASH_KEY_SIZE];
-
 static dp_hash key_of(const dp_bus_map *bus, dp_span user, dp_class class_id,
                       dp_span folder)
 {
+    /* without a bus any will do that phones can't choose folders for; it is
+     * made anew with the bus */
     const uint8_t *key =
-        bus && bus->header ? bus->header->hash_key : no_bus_key;
+        bus && bus->header ? bus->header->hash_key : dp_hash_own_key();
     return dp_topic_key(key, user, class_id, folder);
 }
 

@@ -15,8 +15,15 @@
 #include "watcher/command.h"
 #include "watcher/watcher.h"
 
-/* One peer may keep the loop this long per turn; then others are served. */
-#define PEER_TURN_US ((dp_time_us)5000)
+/* One peer may keep the loop this long per turn, then others are served; and
+ * all of them together so long, then each has one line: a thousand that always
+ * have something to say delay nobody else, nor the sources, by seconds. */
+#define PEER_TURN_US ((dp_time_us)1000)
+#define ALL_TURN_US ((dp_time_us)5000)
+
+/* Of one process. A child of Apache has three; one that was taken over does
+ * not get what its user has (`connections`), and its siblings stay heard. */
+#define PROCESS_CONNECTIONS 64
 
 /* Without descriptors the listening socket would stay readable for ever. */
 #define ACCEPT_PAUSE_US DP_SECOND_US
@@ -29,9 +36,10 @@ struct dp_control {
     dp_link_node gone; /* freed after the turn */
     dp_loop_timer backlog; /* somebody has lines left */
     dp_loop_timer pause;
+    dp_time_us turn_ends_us; /* 0: nobody has spoken in this turn */
     size_t peers_n;
     uint64_t wakes, refused;
-    dp_log_cause descriptors, quota;
+    dp_log_cause descriptors, quota, process_quota;
 };
 
 #define PEER_AT(node)                                                          \
@@ -60,21 +68,34 @@ static void watch_events(dp_peer *p)
     }
 }
 
-/* @return false: it breaks the rules, hang up */
+static dp_time_us end_of_turn_us(dp_control *c)
+{
+    dp_time_us now_us = dp_clock_mono_us();
+    if (!c->turn_ends_us) {
+        c->turn_ends_us = now_us + ALL_TURN_US;
+    }
+    dp_time_us own_us = now_us + PEER_TURN_US;
+    return own_us < c->turn_ends_us ? own_us : c->turn_ends_us;
+}
+
+/* One line at least. @return false: it breaks the rules, hang up */
 static bool run_lines(dp_peer *p)
 {
     dp_control *c = p->control;
-    dp_time_us end_us = dp_clock_mono_us() + PEER_TURN_US;
+    dp_time_us end_us = end_of_turn_us(c);
     unsigned char *line;
     size_t n;
     while (p->kind == DP_PEER_LINES && dp_peer_line(p, &line, &n)) {
-        if (p->out_n > DP_PEER_OUT_HIGH || dp_clock_mono_us() > end_us) {
+        if (p->out_n > DP_PEER_OUT_HIGH) {
             return true;
         }
         if (!dp_command_run(c->w, p, line, n)) {
             return false;
         }
         dp_peer_line_done(p, n);
+        if (dp_clock_mono_us() > end_us) {
+            return true;
+        }
     }
     if (p->kind != DP_PEER_LINES) {
         p->in_n = 0; /* carries no further requests */
@@ -137,6 +158,11 @@ static void backlog_due(void *ctx)
             serve(PEER_AT(n));
         }
     }
+    if (!dp_list_is_empty(&c->peers)) { /* another one is first next time */
+        dp_link_node *first = c->peers.next;
+        dp_list_del(first);
+        dp_list_add(&c->peers, first);
+    }
 }
 
 /* --- who may speak */
@@ -162,13 +188,44 @@ static bool is_in_group(int fd, gid_t primary, gid_t wanted)
     return false;
 }
 
-static size_t peers_of(const dp_control *c, uid_t uid)
+/* How many connections a user has, and how many of them a process. */
+static size_t peers_of(const dp_control *c, const struct ucred *cred,
+                       size_t *out_of_process)
 {
     size_t n = 0;
+    *out_of_process = 0;
     for (dp_link_node *at = c->peers.next; at != &c->peers; at = at->next) {
-        n += PEER_AT(at)->uid == uid;
+        const dp_peer *p = PEER_AT(at);
+        n += p->uid == cred->uid;
+        *out_of_process += p->uid == cred->uid && p->pid == cred->pid;
     }
     return n;
+}
+
+/* @return NULL, or why it gets no more */
+static const char *judge_number(dp_control *c, const struct ucred *cred)
+{
+    size_t of_process, n = peers_of(c, cred, &of_process);
+    if (n >= c->w->conf->connections) {
+        if (dp_log_first(&c->quota)) {
+            dp_log(DP_LOG_WARN,
+                   "user %ld has %u connections to the control socket and gets "
+                   "no more (connections)",
+                   (long)cred->uid, c->w->conf->connections);
+        }
+        return "too many connections";
+    }
+    /* 0: it is in another container, as are others */
+    if (cred->pid && of_process >= PROCESS_CONNECTIONS) {
+        if (dp_log_first(&c->process_quota)) {
+            dp_log(DP_LOG_WARN,
+                   "process %ld of user %ld has %d connections to the control "
+                   "socket and gets no more: see what it is",
+                   (long)cred->pid, (long)cred->uid, PROCESS_CONNECTIONS);
+        }
+        return "too many connections of this process";
+    }
+    return NULL;
 }
 
 /* @return NULL, or why not */
@@ -184,16 +241,7 @@ static const char *judge(dp_control *c, int fd, struct ucred *cred)
         return "only for root, directpushd's user and the group that "
                "directpushd.conf names";
     }
-    if (!is_admin && peers_of(c, cred->uid) >= conf->connections) {
-        if (dp_log_first(&c->quota)) {
-            dp_log(DP_LOG_WARN,
-                   "user %ld has %u connections to the control socket and gets "
-                   "no more (connections)",
-                   (long)cred->uid, conf->connections);
-        }
-        return "too many connections";
-    }
-    return NULL;
+    return is_admin ? NULL : judge_number(c, cred);
 }
 
 static void refuse(dp_control *c, int fd, const char *why)
@@ -381,6 +429,7 @@ dp_control *dp_control_open(dp_watcher *w, char *problem, size_t cap)
 
 void dp_control_after_turn(dp_control *c)
 {
+    c->turn_ends_us = 0;
     for (dp_link_node *n = c->peers.next, *next; n != &c->peers; n = next) {
         next = n->next;
         if (PEER_AT(n)->is_doomed) {

@@ -23,7 +23,7 @@ struct dp_wants {
     dp_want **by_slot; /* topic_cap pointers, touched where used */
     dp_want_hook *ending;
     void *ctx;
-    dp_log_cause full;
+    dp_log_cause full, unvouched;
 };
 
 #define OWNER(node, type, member)                                              \
@@ -118,6 +118,27 @@ size_t dp_wants_n(const dp_wants *ws)
     return ws->by_key.n;
 }
 
+bool dp_wants_may_stay(dp_wants *ws, const dp_want *want)
+{
+    const dp_bus_map *map = dp_bus_writer_map(ws->bus);
+    uint32_t watched = atomic_load_explicit(&map->header->topics_watched,
+                                            memory_order_relaxed);
+    if (want->is_vouched || want->renewed_us
+        || ws->by_key.n - watched <= map->topic_cap / 2) {
+        return true;
+    }
+    if (dp_log_first(&ws->unvouched)) {
+        dp_log(DP_LOG_WARN,
+               "half of the table of %u topics is for folders that nobody can "
+               "vouch for: users without a mailbox, or classes that no source "
+               "watches; further ones are refused. See who asks for them over "
+               "the control socket, or raise topics as directpushd.conf(5) "
+               "says",
+               map->topic_cap);
+    }
+    return false;
+}
+
 static dp_want_user *get_user(dp_wants *ws, const char *name)
 {
     dp_want_user *user = dp_wants_user(ws, name);
@@ -144,16 +165,20 @@ static bool is_whole_class(const char *folder)
     return strcmp(folder, DP_TOPIC_WHOLE_CLASS) == 0;
 }
 
+static uint32_t used_of(const dp_wants *ws)
+{
+    return atomic_load_explicit(&dp_bus_writer_map(ws->bus)->header->topics_used,
+                                memory_order_relaxed);
+}
+
 /* Folders stop at 3/4 of the table, class topics at the bus's own 7/8. */
 static bool has_room(const dp_wants *ws, const dp_want_user *user,
                      const char *folder)
 {
-    const dp_bus_map *map = dp_bus_writer_map(ws->bus);
-    uint32_t used = atomic_load_explicit(&map->header->topics_used,
-                                         memory_order_relaxed);
     return is_whole_class(folder)
            || (user->wants_n < ws->limits.user_topics
-               && used < map->topic_cap / 4 * 3);
+               && used_of(ws)
+                      < dp_bus_writer_map(ws->bus)->topic_cap / 4 * 3);
 }
 
 static void expired(void *ctx);
@@ -435,7 +460,9 @@ void dp_want_end(dp_wants *ws, dp_want **pwant)
     leave_members(ws, want);
     dp_bus_topic_drop(ws->bus, want->ref);
     release(ws, want);
-    dp_log_over(&ws->full);
+    if (used_of(ws) < dp_bus_writer_map(ws->bus)->topic_cap / 8 * 5) {
+        dp_log_over(&ws->full); /* not with each that is asked for in vain */
+    }
 }
 
 static void expired(void *ctx)

@@ -138,6 +138,12 @@ dp_want *dp_wants_at_slot(const dp_wants *ws, uint32_t slot);
 dp_want_user *dp_wants_user(const dp_wants *ws, const char *user);
 size_t dp_wants_n(const dp_wants *ws);
 
+/** Was this new want vouched for by its source, or is there room for one that
+ *  was not? These get half of the table: whoever may speak to us can name
+ *  users that do not exist, as many as he likes. If not, said once. */
+bool dp_wants_may_stay(dp_wants *ws, const dp_want *want);
+
+
 /**
  * Find a want or make one; a folder that finds no place gives its class's.
  * @param user  canonical    @param folder  no alias

@@ -179,6 +179,10 @@ const char *dp_watcher_watch(dp_watcher *w, dp_span user, dp_class c,
     if (why) {
         return why;
     }
+    if (!dp_wants_may_stay(w->wants, want)) {
+        dp_want_end(w->wants, &want);
+        return "there are too many topics that nobody vouches for";
+    }
     dp_want_renew(w->wants, want, dp_clock_mono_us());
     dp_emit_touch(w->emit, want); /* the record has the time of renewal */
     if (is_share && !source->ops->has(source, n.user, c, n.folder)) {

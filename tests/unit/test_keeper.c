@@ -141,6 +141,9 @@ static void start(box *b)
 static int teardown(void **state)
 {
     box *b = *state;
+    if (b->shares_recent) { /* the next one's clock begins anew */
+        memset(&recent, 0, sizeof(recent));
+    }
     if (b->k) {
         dp_hold_set *set = dp_keeper_set(b->k);
         dp_keeper_stop(&b->k);
@@ -770,6 +773,20 @@ static void a_ping_that_was_overtaken_ends_itself(void **state)
     end(b, &newer);
 }
 
+/* The newer one's word came before there was a hold to end. */
+static void a_ping_that_was_overtaken_elsewhere_ends_itself(void **state)
+{
+    box *b = *state;
+    b->shares_recent = true;
+    all_up(b);
+    dp_hold *older = ping(b, "A");
+    dp_recent_note(&recent, &older->who, older->arrival + 1);
+    dp_verdict v = dp_keeper_worker_park(b->k, older, &inbox);
+    assert_int_equal(v.status, DP_PING_NOTHING);
+    assert_int_equal(v.cause, DP_CAUSE_NEWER);
+    dp_keeper_worker_free(b->k, &older);
+}
+
 static void a_newer_ping_elsewhere_ends_the_one_here(void **state)
 {
     box *b = *state;
@@ -1122,6 +1139,7 @@ int main(void)
         BOX_TEST(what_is_fresh_is_not_asked_for_again),
         BOX_TEST(a_newer_ping_ends_the_older_here_and_tells_the_watcher),
         BOX_TEST(a_ping_that_was_overtaken_ends_itself),
+        BOX_TEST(a_ping_that_was_overtaken_elsewhere_ends_itself),
         BOX_TEST(a_newer_ping_elsewhere_ends_the_one_here),
         BOX_TEST(only_who_takes_a_device_over_tells_others),
         BOX_TEST(who_tells_of_an_older_ping_hears_of_the_newer),

@@ -157,6 +157,20 @@ static void what_comes_late_is_never_to_be_seen(void **state)
     plain->close(the, true);
 }
 
+/* Its word to the others was said by a child that has nothing to hold: the
+ * next one may not think that it was its own. */
+static void who_gives_way_leaves_no_claim(void **state)
+{
+    uint32_t here = dp_recent_child(&recent);
+    dp_who a = who("A");
+    dp_recent_note(&recent, &a, 5);
+    dp_recent_claim(&recent, &a, here);
+    assert_false(dp_recent_give_way(&recent, &a, 5));
+    assert_true(dp_recent_claim(&recent, &a, here));
+    assert_true(dp_recent_give_way(&recent, &a, 4));
+    assert_false(dp_recent_claim(&recent, &a, here));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +179,7 @@ int main(void)
         cmocka_unit_test_setup(
             devices_that_share_a_place_are_never_taken_for_each_other, setup),
         cmocka_unit_test_setup(the_newest_arrival_stays, setup),
+        cmocka_unit_test_setup(who_gives_way_leaves_no_claim, setup),
         cmocka_unit_test_setup(who_comes_while_another_stores_knows, setup),
         cmocka_unit_test_setup(what_comes_late_is_never_to_be_seen, setup),
     };

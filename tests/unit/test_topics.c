@@ -167,6 +167,24 @@ static void without_a_bus_topics_wait_for_one(void **state)
     assert_ptr_equal(b->ts.by_slot[r.slot], t);
 }
 
+/* Phones choose the names: under a key that they know, they would choose such
+ * as all fall into one bucket. */
+static void without_a_bus_names_are_hashed_under_a_key_of_our_own(void **state)
+{
+    static const uint8_t known[DP_HASH_KEY_SIZE];
+    box *b = *state;
+    dp_topics_rebind(&b->ts, NULL);
+    dp_topic *t = dp_topics_get(&b->ts, NULL, DP_SPAN_LIT("alice"),
+                                DP_CLASS_EMAIL, DP_SPAN_LIT("INBOX"));
+    dp_topics_link(t, &b->item[0]);
+    assert_false(dp_hash_is(t->node.key,
+                            dp_topic_key(known, DP_SPAN_LIT("alice"),
+                                         DP_CLASS_EMAIL, DP_SPAN_LIT("INBOX"))));
+    dp_hash ours = dp_topic_key(dp_hash_own_key(), DP_SPAN_LIT("alice"),
+                                DP_CLASS_EMAIL, DP_SPAN_LIT("INBOX"));
+    assert_true(dp_hash_is(t->node.key, ours));
+}
+
 #define BOX_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -180,6 +198,7 @@ int main(void)
         BOX_TEST(a_folder_folded_into_its_class_has_the_class_s_slot),
         BOX_TEST(a_slot_that_is_not_its_class_is_not_believed),
         BOX_TEST(without_a_bus_topics_wait_for_one),
+        BOX_TEST(without_a_bus_names_are_hashed_under_a_key_of_our_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,8 @@ MODULES = """authn_core authz_core authz_host authn_file auth_basic
 # Short heartbeats, and no waiting for company: tests that are about these set
 # them. None leaves a directive out.
 TUNE = {"DirectPushHeartbeat": "1s 3540s", "DirectPushPace": "0s",
-        "DirectPushQuiet": "0s", "DirectPushBackendLag": "0s"}
+        "DirectPushQuiet": "0s", "DirectPushBackendLag": "0s",
+        "DirectPushMaxDevices": "100000"}  # alice has them all
 
 _module_dir = None
 
