@@ -185,7 +185,7 @@ def test_a_sync_that_met_a_lagging_backend_is_followed_by_another(make_site):
     """The Sync brings nothing, though a mail is there: the next Ping names the
     folder again, once, when the backend has had its time."""
     site = make_site(httpd=dict(tune={"DirectPushBackendLag": "3s"}))
-    phone, ping = site.held_phone()
+    phone, ping = site.held_phone(quiet=4)
     site.backend.control(freeze="alice")
     site.mails().deliver("one")
     assert ping.answer().status == 2
@@ -202,7 +202,7 @@ def test_a_change_that_sync_never_shows_is_announced_a_few_times_only(
         make_site):
     """FilterType hides it from the phone: the loop guard."""
     site = make_site(httpd=dict(tune={"DirectPushBackendLag": "1s"}))
-    phone, ping = site.held_phone()
+    phone, ping = site.held_phone(quiet=2)
     with site.watcher.control() as control:
         control.ask("publish", "alice", "Email", "INBOX", "other")
     for n in range(4):

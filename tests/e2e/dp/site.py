@@ -218,8 +218,9 @@ class Site:
             len(phones), self.held()))
         return pings
 
-    def held_phone(self, *folders, heartbeat=600, **kw):
+    def held_phone(self, *folders, heartbeat=600, quiet=0.4, **kw):
         """A phone that is in step, and its held Ping.
+        @param quiet  longer than DirectPushBackendLag, if that is not 0
         @return (Phone, PendingPing)"""
         folders = folders or ("INBOX",)
         phone = self.synced_phone(*folders, **kw)
@@ -228,7 +229,7 @@ class Site:
             # and may be put off by DirectPushPace
             phone.foldersync()
             phone.sync_until_done(*folders)
-        return phone, self.hold(phone, folders, heartbeat)
+        return phone, self.hold(phone, folders, heartbeat, quiet)
 
     def in_step(self, *folders, **kw):
         """A phone whose Pings would be held: one was, and has been ended by
