@@ -94,6 +94,8 @@ class StockApache:
         self._write("sites-available/phones.conf", """
 DirectPushRuntimeDir "%s"
 DirectPushStateDir "%s"
+# all are alice's
+DirectPushMaxDevices 100000
 <VirtualHost *:%d>
     ServerName mail.example.test
     DirectPush On
