@@ -193,6 +193,7 @@ def graceful_ten(world, rng):
 @fault("httpd", 1)
 def httpd_restarted(world, rng):
     """Connections are cut."""
+    world.was_cut = True
     world.httpd.restart()
 
 
