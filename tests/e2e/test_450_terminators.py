@@ -259,11 +259,12 @@ def test_the_proxy_protocol(make_front):
     phone.connect(source="127.0.0.2")
     phone.foldersync()
     phone.sync_until_done("INBOX")
-    ping = front.site.hold(phone)
+    ping = front.site.hold(phone, quiet=3)  # DirectPushBackendLag has passed
     wait_until(lambda: "127.0.0.2" in front.remote_addresses(),
                "the address in the log")
     mail = front.site.mails().deliver("one")
     front.site.told(phone, ping=ping, mail=mail)
     phone.sync("INBOX")
-    assert phone.start_ping(["INBOX"], 600).is_held(2.5)
+    ping = phone.start_ping(["INBOX"], 600)
+    assert ping.is_held(2.5), ping.answer(1)
     assert not front.site.httpd.grep("does not name the phone's")

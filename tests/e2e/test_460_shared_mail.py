@@ -166,7 +166,10 @@ def held_at_last(phone, *folders):
         ping = phone.start_ping([(f, "Email") for f in folders], 600)
         if ping.is_held(0.7):
             return ping
-        for f in ping.answer().folders:
+        answer = ping.answer()
+        if answer.status == 7:
+            phone.foldersync()
+        for f in answer.folders:
             if f in phone.folders:
                 phone.sync_until_done(f)
     raise AssertionError("not held")
