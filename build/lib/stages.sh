@@ -61,25 +61,33 @@ stage_san ()
         "$repo/_check/tsan" thread '(test|stress|prop)_.*(bus|hold|keeper|look|clerk|link|topics)'
 }
 
+# count_last_line WHAT COMMAND...: a step whose program ends with `N passed, N
+# failed`; COMMAND FILE prints what to show when something failed
+count_last_line ()
+{
+    what=$1
+    shift
+    counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' \
+        "$step_log" | tail -n 1)
+    passed=${counts% *}
+    failed=${counts#* }
+    if [ "$((${passed:-0} + ${failed:-0}))" = 0 ]; then
+        cannot_run "$what"
+        return
+    fi
+    if [ "$failed" != 0 ]; then
+        "$@" "$step_log" | show "$what (all of it: $step_log)"
+    fi
+    record "$what" "$passed" "$failed" 0
+}
+
 # --- the models of tests/model ---
 
 stage_model ()
 {
     step "models and their mutants" "$repo/tests/model/check" \
         ${full:+--full} || :
-    counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' \
-        "$step_log" | tail -n 1)
-    # shellcheck disable=SC2086
-    set -- ${counts:-0 0}
-    if [ "$(($1 + $2))" = 0 ]; then
-        cannot_run "models and their mutants"
-        return
-    fi
-    if [ "$2" != 0 ]; then
-        grep '^FAILED' "$step_log" |
-            show "models and their mutants (all of it: $step_log)"
-    fi
-    record "models and their mutants" "$1" "$2" 0
+    count_last_line "models and their mutants" grep '^FAILED'
 }
 
 # --- end to end ---
@@ -119,18 +127,7 @@ stage_chaos ()
 {
     step "chaos" env DP_BUILD_DIR="$build" "$repo/tests/chaos/chaos" --seed 1 \
         ${full:+--seeds 10} --seconds 60 --devices 40 || :
-    counts=$(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' \
-        "$step_log" | tail -n 1)
-    # shellcheck disable=SC2086
-    set -- ${counts:-0 0}
-    if [ "$(($1 + $2))" = 0 ]; then
-        cannot_run "chaos"
-        return
-    fi
-    if [ "$2" != 0 ]; then
-        tail -n 60 "$step_log" | show "chaos (all of it: $step_log)"
-    fi
-    record "chaos" "$1" "$2" 0
+    count_last_line "chaos" tail -n 60
 }
 
 # --- lint ---

@@ -117,6 +117,13 @@ static dp_time_us shown_at(const dp_hold_item *i, const wish *w,
     return is_vouching || are_several ? v->changed_at_us + r->lag_us : 0;
 }
 
+static void put_off(wish *w, const dp_hold_item *i, const dp_bus_view *v,
+                    const dp_look_rules *r, dp_time_us not_before_us)
+{
+    w->due_us = later(w->due_us, shown_at(i, w, v, r));
+    w->due_us = later(later(w->due_us, not_before_us), i->settle_until_us);
+}
+
 static wish dirty_wish(const dp_hold_item *i, const dp_bus_view *v,
                        const dp_look_rules *r, dp_time_us not_before_us)
 {
@@ -140,8 +147,7 @@ static wish dirty_wish(const dp_hold_item *i, const dp_bus_view *v,
     if (w.kind == KNOWN && v->changed_new <= known_to(i)) {
         w.due_us = v->changed_at_us + r->quiet_us;
     }
-    w.due_us = later(w.due_us, shown_at(i, &w, v, r));
-    w.due_us = later(later(w.due_us, not_before_us), i->settle_until_us);
+    put_off(&w, i, v, r, not_before_us);
     return w;
 }
 
@@ -156,8 +162,7 @@ static wish hierarchy_wish(const dp_hold_item *i, const dp_bus_view *v,
                        : i->lag_until_us;
         w.is_repeat = w.is_backing = i->announced_n > 1;
     }
-    w.due_us = later(w.due_us, shown_at(i, &w, v, r));
-    w.due_us = later(later(w.due_us, not_before_us), i->settle_until_us);
+    put_off(&w, i, v, r, not_before_us);
     return w;
 }
 

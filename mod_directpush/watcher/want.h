@@ -143,7 +143,6 @@ size_t dp_wants_n(const dp_wants *ws);
  *  users that do not exist, as many as he likes. If not, said once. */
 bool dp_wants_may_stay(dp_wants *ws, const dp_want *want);
 
-
 /**
  * Find a want or make one; a folder that finds no place gives its class's.
  * @param user  canonical    @param folder  no alias

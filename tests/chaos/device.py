@@ -50,7 +50,6 @@ class Device(threading.Thread):
         self.uploaded = {}              # … when it has itself changed it
         self.ping_sent = None           # while one is out: when it went
         self.asked = None               # folders and heartbeat of the last
-        self.is_provoked = False
 
     # --- for the main program ---
 
@@ -149,7 +148,6 @@ class Device(threading.Thread):
         return self._read(response)
 
     def _read(self, response):
-        self.history.answered(response.status)
         if response.status != 200:
             wait = float(response.get("Retry-After") or 0.2)
             self._rest(min(wait, 3))
@@ -164,10 +162,8 @@ class Device(threading.Thread):
                 self._heed()
                 self._step()
             except (ConnectionLost, NoAnswer, OSError, ssl.SSLError,
-                    Gone) as e:
+                    Gone):
                 self.ping_sent = None
-                if not isinstance(e, Gone):
-                    self.history.cut()
                 self._drop()
                 self._pause()
         self._drop()

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 
 FAULTS = {}
 
@@ -389,10 +388,3 @@ def empty(where):
             shutil.rmtree(name, ignore_errors=True)
         else:
             os.unlink(name)
-
-
-def wait_for(condition, seconds):
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.02)
-    return condition()

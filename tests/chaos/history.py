@@ -65,8 +65,6 @@ class History:
         self.changes = []
         self.faults = []
         self.seen = {}       # device id -> [PingSeen or SyncSeen]
-        self.statuses = {}   # HTTP status -> how often
-        self.lost = 0        # connections that ended under a request
 
     def changed(self, user, path, kind, subject, began, at, by=None):
         with self.lock:
@@ -76,14 +74,6 @@ class History:
     def saw(self, device, what):
         with self.lock:
             self.seen.setdefault(device, []).append(what)
-
-    def answered(self, status):
-        with self.lock:
-            self.statuses[status] = self.statuses.get(status, 0) + 1
-
-    def cut(self):
-        with self.lock:
-            self.lost += 1
 
     @contextlib.contextmanager
     def fault(self, name):

@@ -24,6 +24,7 @@ DISKS = (("run", "24m"), ("watcher", "8m"), ("devices", "48m"))
 HABITS = {"upload": 0.08, "sync": 0.03, "tunnel": 0.02, "deaf": 0.02,
           "cut_request": 0.01, "cut_response": 0.03, "empty_ping": 0.3,
           "pipeline": 0.3}
+ENVIRONMENT = threading.Lock()  # one process has but one
 # what httpd says when we kill its children
 EXPECTED = r"exit signal (Killed|Terminated) \(|AH00052.*\((9|15)\)"
 
@@ -100,7 +101,7 @@ class World:
             "LD_PRELOAD": self.with_clock, "DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_TIMESTAMP_FILE": self.clock_file,
             "FAKETIME_CACHE_DURATION": "1", "FAKETIME_NO_CACHE": "0"}
-        with PARTS_LOCK:
+        with ENVIRONMENT:
             old = {k: os.environ.get(k) for k in faked}
             os.environ.update(faked)
             try:
@@ -276,6 +277,3 @@ class World:
     def remove(self):
         shutil.rmtree(self.disk, ignore_errors=True)
         self.site.remove()
-
-
-PARTS_LOCK = threading.Lock()
