@@ -17,7 +17,7 @@
  *    +--------+---------+-------------+--------------+--------------+
  *    48     52           56         60         64
  *    +------+------------+----------+----------+
- *    | gen  | class_slot | renewed  | flags    |
+ *    | gen  | class_slot | renewed  | flags    | 24 bits of it are count
  *    +------+------------+----------+----------+
  *
  * One journal record:
@@ -37,6 +37,9 @@
  *  - `gen` is odd while a slot changes hands and another even number after
  *    it. A reader looks at it before and after; anything but the number that
  *    it was told means: not your topic any more, ask again (blind meanwhile).
+ *  - While count and `changed` or watched_from are of two moments, `flags` has
+ *    COUNTING; each change makes another count. A reader that finds `flags` the
+ *    same before and after the other words knows that they belong together.
  *  - A journal record is invalidated (seq 0), filled, and given its seq last.
  *    A reader that finds another seq than it expects was lapped, and compares
  *    all that it holds: the journal says where to look, the topics what is so.
@@ -55,7 +58,7 @@
 #include "base/dp_hash.h"
 
 #define DP_BUS_MAGIC       "DPBUS\r\n\x01"
-#define DP_BUS_ABI_VERSION 2u
+#define DP_BUS_ABI_VERSION 3u
 #define DP_BUS_ALIGN       4096u
 
 /* `watched_from` of a topic that nobody vouches for. */
@@ -71,14 +74,19 @@ enum dp_bus_topic_flags {
     DP_BUS_TOPIC_ALIAS = 1u, /* class_slot is the slot of the real topic,
                                 `changed` its gen */
     DP_BUS_TOPIC_CLASS = 2u, /* folder is `*` */
-    DP_BUS_TOPIC_GONE = 4u   /* given back: key is 0, but a probe goes on */
+    DP_BUS_TOPIC_GONE = 4u,  /* given back: key is 0, but a probe goes on */
+    DP_BUS_TOPIC_COUNTING = 8u /* count and changed are of two moments */
 };
 
-/* In `flags`: from `changed` to the change before it, at most STEP_MAX; 0: there
- * was none. */
-#define DP_BUS_STEP_SHIFT 8
-#define DP_BUS_STEP_MAX (UINT32_MAX >> DP_BUS_STEP_SHIFT)
-#define DP_BUS_FLAGS ((1u << DP_BUS_STEP_SHIFT) - 1)
+/* In `flags`: how many changes since vouching began afresh. It stops at
+ * COUNT_MAX, which means that nobody knows. */
+#define DP_BUS_COUNT_SHIFT 8
+#define DP_BUS_COUNT_MAX   (UINT32_MAX >> DP_BUS_COUNT_SHIFT)
+#define DP_BUS_FLAGS       ((1u << DP_BUS_COUNT_SHIFT) - 1)
+
+/* An unknown number of changes counts as so many, and no more than that count
+ * at once: above all that one Sync brings [MS-ASCMD WindowSize: 512]. */
+#define DP_BUS_MANY 1024u
 
 typedef struct dp_bus_topic {
     dp_hash key;                   /* of user, class, folder; 0 = empty */
@@ -90,8 +98,8 @@ typedef struct dp_bus_topic {
     _Atomic uint32_t gen;          /* even: steady; odd: changing hands */
     _Atomic uint32_t class_slot;   /* class topic, or target of an alias */
     _Atomic uint32_t renewed_s;    /* mono seconds of the last `watch` */
-    _Atomic uint32_t flags;        /* dp_bus_topic_flags; above them: the
-                                      change before is so many seqs older */
+    _Atomic uint32_t flags;        /* dp_bus_topic_flags; above them the
+                                      count of changes */
 } dp_bus_topic;
 
 enum dp_bus_kind {

@@ -102,7 +102,7 @@ bool dp_bus_key_of(const dp_bus_map *map, dp_bus_ref ref, dp_hash *out)
 
 dp_bus_view dp_bus_look(const dp_bus_map *map, dp_bus_ref ref)
 {
-    dp_bus_view blind = {.watched_from = DP_BUS_UNWATCHED};
+    dp_bus_view blind = {.ref = ref, .watched_from = DP_BUS_UNWATCHED};
     if (ref.slot >= map->topic_cap || ref.gen == 0 || ref.gen & 1) {
         return blind;
     }
@@ -110,7 +110,9 @@ dp_bus_view dp_bus_look(const dp_bus_map *map, dp_bus_ref ref)
     if (LOAD(t->gen) != ref.gen && !DP_MUTANT(gen_ignored)) {
         return blind;
     }
+    uint32_t flags = LOAD(t->flags);
     dp_bus_view v = {
+        .ref = ref,
         .is_current = true,
         .changed = LOAD(t->changed),
         .changed_new = LOAD(t->changed_new),
@@ -118,9 +120,12 @@ dp_bus_view dp_bus_look(const dp_bus_map *map, dp_bus_ref ref)
         .changed_at_us = LOAD(t->changed_at_us),
         .renewed_s = LOAD(t->renewed_s),
     };
-    /* written before `changed`: never of an older change than that */
-    uint32_t step = LOAD(t->flags) >> DP_BUS_STEP_SHIFT;
-    v.before = step && step < v.changed ? v.changed - step : 0;
+    /* Every change of the words above makes another count, or stands between
+     * two looks at COUNTING: see begin_counting(). */
+    v.changes_n = flags >> DP_BUS_COUNT_SHIFT;
+    v.is_counted = !(flags & DP_BUS_TOPIC_COUNTING)
+                   && v.changes_n < DP_BUS_COUNT_MAX
+                   && RELAXED(t->flags) == flags;
     return RELAXED(t->gen) == ref.gen || DP_MUTANT(gen_ignored) ? v : blind;
 }
 

@@ -22,13 +22,15 @@ typedef struct dp_bus_ref {
 
 /* A topic at one moment. */
 typedef struct dp_bus_view {
+    dp_bus_ref ref;
     bool is_current;       /* the slot still is this topic */
     uint64_t changed;      /* 0: no change known */
     uint64_t changed_new;
     uint64_t watched_from; /* DP_BUS_UNWATCHED: nobody vouches */
-    uint64_t before;       /* the change before `changed`, or later; 0 none */
     dp_time_us changed_at_us; /* of the newer of changed and watched_from */
     uint32_t renewed_s;
+    bool is_counted;    /* changes_n is known, of `changed` and watched_from */
+    uint32_t changes_n; /* since vouching began afresh (not: again) */
 } dp_bus_view;
 
 /** The newest seq. Read *before* what it shall be compared with (acquire). */

@@ -269,6 +269,17 @@ static void count_members(dp_bus_writer *w)
     }
 }
 
+/* The writer died in a change: until vouched for afresh nobody knows how many
+ * there were. */
+static void end_torn_count(dp_bus_topic *t)
+{
+    uint32_t flags = DP_BUS_OWN(t->flags);
+    if (flags & DP_BUS_TOPIC_COUNTING) {
+        flags &= DP_BUS_FLAGS & ~(uint32_t)DP_BUS_TOPIC_COUNTING;
+        DP_BUS_STORE(t->flags, flags | DP_BUS_COUNT_MAX << DP_BUS_COUNT_SHIFT);
+    }
+}
+
 void dp_bus_topics_repair(dp_bus_writer *w)
 {
     uint32_t used = 0, watched = 0;
@@ -292,6 +303,7 @@ void dp_bus_topics_repair(dp_bus_writer *w)
         /* a change may have been stored whose seq was never published */
         raise_to(&w->head, DP_BUS_OWN(t->changed));
         raise_to(&w->head, DP_BUS_OWN(t->watched_from));
+        end_torn_count(t);
     }
     count_members(w);
     for (uint32_t i = 0; i < w->map.journal_cap; i++) {

@@ -38,19 +38,36 @@ static void write_record(dp_bus_writer *w, const dp_bus_event *e)
     DP_BUS_STORE(r->seq, e->seq); /* with dp_bus_catch_up() */
 }
 
+/* Between the two, `changed` and watched_from may be of another moment than
+ * the count, which dp_bus_look() sees: before, after, and never in between, it
+ * finds flags that are the same. */
+static uint32_t begin_counting(dp_bus_topic *t)
+{
+    uint32_t flags = DP_BUS_OWN(t->flags);
+    DP_BUS_STORE(t->flags, flags | DP_BUS_TOPIC_COUNTING);
+    return flags >> DP_BUS_COUNT_SHIFT;
+}
+
+static void end_counting(dp_bus_topic *t, uint32_t count)
+{
+    uint32_t flags = DP_BUS_OWN(t->flags) & DP_BUS_FLAGS;
+    DP_BUS_STORE(t->flags, (flags & ~(uint32_t)DP_BUS_TOPIC_COUNTING)
+                               | count << DP_BUS_COUNT_SHIFT);
+}
+
+static uint32_t count_on(uint32_t count, uint32_t n)
+{
+    n = n > DP_BUS_MANY ? DP_BUS_MANY : n;
+    return n < DP_BUS_COUNT_MAX - count ? count + n : DP_BUS_COUNT_MAX;
+}
+
 static uint64_t change(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
-                       dp_time_us now_us)
+                       uint32_t n, dp_time_us now_us)
 {
     dp_bus_topic *t = &w->topics[ref.slot];
-    uint64_t before = DP_BUS_OWN(t->changed);
     dp_bus_event e =
         event_of(w, is_new ? DP_BUS_KIND_NEW : DP_BUS_KIND_OTHER, ref);
-    uint64_t step = before ? e.seq - before : 0;
-    if (step > DP_BUS_STEP_MAX) {
-        step = DP_BUS_STEP_MAX;
-    }
-    DP_BUS_STORE(t->flags, (DP_BUS_OWN(t->flags) & DP_BUS_FLAGS)
-                               | (uint32_t)step << DP_BUS_STEP_SHIFT);
+    uint32_t count = begin_counting(t);
     if (DP_MUTANT(head_before_topic)) {
         dp_bus_publish_head(w);
     }
@@ -60,12 +77,13 @@ static uint64_t change(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
         DP_BUS_STORE(t->changed_new, e.seq);
     }
     DP_BUS_STORE(t->changed, e.seq);
+    end_counting(t, count_on(count, n));
     write_record(w, &e);
     return e.seq;
 }
 
 uint64_t dp_bus_publish(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
-                        dp_time_us now_us, uint64_t *out_prev)
+                        uint32_t n, dp_time_us now_us, uint64_t *out_prev)
 {
     dp_bus_topic *t = dp_bus_topic_at(w, ref);
     if (out_prev) {
@@ -74,11 +92,11 @@ uint64_t dp_bus_publish(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
     if (!t) {
         return 0;
     }
-    uint64_t seq = change(w, ref, is_new, now_us);
+    uint64_t seq = change(w, ref, is_new, n, now_us);
     uint32_t class_slot = DP_BUS_OWN(t->class_slot);
     if (class_slot < w->map.topic_cap && class_slot != ref.slot) {
         uint32_t gen = DP_BUS_OWN(w->topics[class_slot].gen);
-        change(w, (dp_bus_ref){class_slot, gen}, is_new, now_us);
+        change(w, (dp_bus_ref){class_slot, gen}, is_new, n, now_us);
     }
     dp_bus_publish_head(w);
     return seq;
@@ -108,7 +126,9 @@ uint64_t dp_bus_vouch(dp_bus_writer *w, dp_bus_ref ref, dp_time_us now_us)
     }
     dp_bus_event e = event_of(w, DP_BUS_KIND_VOUCH, ref);
     e.arg = DP_MUTANT(vouch_without_seq) ? e.seq - 1 : e.seq;
+    begin_counting(t);
     set_watched_from(w, ref, &e);
+    end_counting(t, 0);
     return e.seq;
 }
 

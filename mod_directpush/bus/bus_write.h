@@ -69,14 +69,18 @@ void dp_bus_topic_drop(dp_bus_writer *w, dp_bus_ref ref);
 /**
  * A change. The class topic changes too, with a seq and a record of its own
  * right after this one; both become visible together.
+ * @param n         how many: each item that changed once at least;
+ *                  DP_BUS_MANY when that is not known, or more; 0 when they
+ *                  are surely published once more, and counted then
  * @param out_prev  seq of the change before it, 0 none; may be NULL
  * @return its seq; 0 when `ref` is no topic any more
  */
 uint64_t dp_bus_publish(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
-                        dp_time_us now_us, uint64_t *out_prev);
+                        uint32_t n, dp_time_us now_us, uint64_t *out_prev);
 
 /** Vouch from now on: watched_from := ++head, published. What is there now may
- *  be as young as a change of `now_us`. @return that seq.
+ *  be as young as a change of `now_us`; changes are counted from here.
+ *  @return that seq.
  *  A VOUCH record's arg is the new watched_from. */
 uint64_t dp_bus_vouch(dp_bus_writer *w, dp_bus_ref ref, dp_time_us now_us);
 

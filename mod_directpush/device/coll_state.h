@@ -21,6 +21,7 @@
 #ifndef COLL_STATE_H
 #define COLL_STATE_H
 
+#include "bus/bus_read.h"
 #include "device/device.h"
 #include "device/device_store.h"
 
@@ -38,6 +39,10 @@ typedef struct dp_coll_state {
                                 nothing and left the mark, in a row */
     dp_time_us announced_at_us;
     dp_time_us lag_until_us; /* the backend lagged: ask again then; 0 no */
+    uint32_t mark_count;     /* changes of the topic up to `mark`, at most, plus
+                                one (dp_bus_view.changes_n); 0 unknown */
+    uint32_t prov_count;     /* … up to `prov` */
+    dp_bus_ref counted;      /* the topic that these are of */
     dp_time_us asked_at_us;  /* when the newest Sync that has ended began: one
                                 that began before it comes too late to tell */
 } dp_coll_state;

@@ -105,22 +105,19 @@ static uint64_t known_to(const dp_hold_item *i)
     return told > i->hold->linked_seq ? told : i->hold->linked_seq;
 }
 
-/* A Sync sooner than this may not be shown all that is told, and would be asked
- * for again (design.md 3.3): what was there when vouching began; several
- * changes, the last of which waits for Pace anyway. */
-static dp_time_us shown_at(const dp_hold_item *i, const wish *w,
-                           const dp_bus_view *v, const dp_look_rules *r)
+/* A Sync sooner than this may not be shown all that was there when vouching
+ * began, and would be asked for again (design.md 3.3). */
+static dp_time_us shown_at(const wish *w, const dp_bus_view *v,
+                           const dp_look_rules *r)
 {
     bool is_vouching = w->kind == UNPROVEN && v->watched_from > v->changed;
-    bool are_several = v->before > i->mark
-                       && v->changed_at_us < i->hold->not_before_us;
-    return is_vouching || are_several ? v->changed_at_us + r->lag_us : 0;
+    return is_vouching ? v->changed_at_us + r->lag_us : 0;
 }
 
 static void put_off(wish *w, const dp_hold_item *i, const dp_bus_view *v,
                     const dp_look_rules *r, dp_time_us not_before_us)
 {
-    w->due_us = later(w->due_us, shown_at(i, w, v, r));
+    w->due_us = later(w->due_us, shown_at(w, v, r));
     w->due_us = later(later(w->due_us, not_before_us), i->settle_until_us);
 }
 
@@ -194,8 +191,10 @@ static wish wish_of(dp_hold_item *i, const dp_bus_map *bus,
     if (i->class_id == DP_CLASS_HIERARCHY) {
         return hierarchy_wish(i, &v, r, not_before_us);
     }
-    if (!i->mark && i->announced_n && newest <= i->announced_seq) {
-        return blind_wish(i, r); /* named once; until a Sync it is blind */
+    if (!i->mark && i->announced_n > 1 && newest <= i->announced_seq) {
+        /* named, and once more, since the answer may have been lost; until a
+         * Sync it is blind */
+        return blind_wish(i, r);
     }
     return dirty_wish(i, &v, r, not_before_us);
 }

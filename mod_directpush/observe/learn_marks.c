@@ -14,7 +14,9 @@ static const dp_mark no_mark;
 static void forget_marks(dp_coll_state *st)
 {
     st->mark = no_mark;
+    st->mark_count = 0;
     st->prov = no_mark;
+    st->prov_count = 0;
     st->prov_token = 0;
     st->prov_old_key = 0;
     st->prov_new_key = 0;
@@ -29,6 +31,7 @@ static void bind_keys(dp_coll_state *st, uint64_t old_key, uint64_t new_key)
 static void withdraw(dp_coll_state *st, uint64_t key)
 {
     st->prov = no_mark;
+    st->prov_count = 0;
     st->prov_token = 0;
     bind_keys(st, key, 0); /* `mark` is of the state that it went back to */
 }
@@ -75,24 +78,54 @@ static bool is_young(const dp_coll_state *st, const dp_mark_news *news)
            && news->began_us - news->changed_at_us < news->backend_lag_us;
 }
 
-/* A Sync that brought something has brought the young one, unless there was
- * more to bring than that. */
-static bool is_lagging(const dp_coll_state *st, const dp_mark_news *news)
+/* Changes of another topic (the folder map has changed) are no measure. */
+static void count_in(dp_coll_state *st, const dp_mark_news *news)
 {
-    return is_young(st, news)
-           && (!news->has_brought
-               || (news->before > seq_of(st->mark, news)
-                   && !DP_MUTANT(brought_is_all)));
+    if (st->counted.slot != news->ref.slot || st->counted.gen != news->ref.gen) {
+        st->counted = news->ref;
+        st->mark_count = st->prov_count = 0;
+    }
 }
 
-/* A change while the Sync was under way, and others before it: how young those
- * were is no longer known. It will be told anyway, and they with it. */
-static bool is_overtaken(const dp_coll_state *st, const dp_mark_news *news)
+/* Is it known how many changes there were since the mark? */
+static bool is_counted(const dp_coll_state *st, const dp_mark_news *news)
 {
-    return news->is_vouched && news->backend_lag_us
-           && news->newest > news->start.seq
-           && news->before > seq_of(st->mark, news)
-           && !DP_MUTANT(overtaken_counts);
+    return news->is_vouched && news->is_counted && st->mark_count
+           && seq_of(st->mark, news) >= news->watched_from
+           && news->changes_n + 1 >= st->mark_count;
+}
+
+/* As many items came down as have changed since the mark: none of them is still
+ * to come. More of them: some have not changed, and may have come in the place
+ * of one that has. So may what the client itself sent. */
+static bool has_brought_all(const dp_coll_state *st, const dp_mark_news *news)
+{
+    if (DP_MUTANT(brought_is_all)) {
+        return news->brought_n > 0;
+    }
+    return news->brought_n > 0 && !news->has_aged && !news->has_commands
+           && is_counted(st, news)
+           && news->brought_n == news->changes_n + 1 - st->mark_count;
+}
+
+static bool is_lagging(const dp_coll_state *st, const dp_mark_news *news)
+{
+    return is_young(st, news) && !has_brought_all(st, news);
+}
+
+/* For a mark at `start`: what came after that is in the count already, how much
+ * of it nobody knows. So the number of before stays: too many then seem to be
+ * new, never too few. */
+static uint32_t count_at_start(const dp_coll_state *st,
+                               const dp_mark_news *news)
+{
+    if (!news->is_vouched || !news->is_counted) {
+        return 0;
+    }
+    if (news->newest <= news->start.seq) {
+        return news->changes_n + 1;
+    }
+    return is_counted(st, news) ? st->mark_count : 0;
 }
 
 /* Announced, completed, and neither items nor a mark: twice in a row is what
@@ -113,6 +146,7 @@ static void count_useless(dp_coll_state *st, const dp_mark_news *news,
         st->announced_n = announced_n;
         return;
     }
+    st->mark_count = count_at_start(st, news);
     st->mark = news->start;
     if (DP_MUTANT(guard_to_now) && news->newest > st->mark.seq) {
         st->mark.seq = news->newest;
@@ -123,12 +157,14 @@ static void count_useless(dp_coll_state *st, const dp_mark_news *news,
 /* Items are on their way: the mark is provisional. One that was ahead of what
  * has just come down was wrong, and does not serve meanwhile. */
 static void take_provisional(dp_coll_state *st, const dp_mark_news *news,
-                             dp_mark mark)
+                             dp_mark mark, uint32_t count)
 {
     if (news->is_vouched && news->changed <= seq_of(st->mark, news)) {
         st->mark = no_mark;
+        st->mark_count = 0;
     }
     st->prov = mark;
+    st->prov_count = count;
     st->prov_token = news->token;
     st->useless_n = 0;
     if (DP_MUTANT(firm_early)) {
@@ -141,12 +177,13 @@ static void take_provisional(dp_coll_state *st, const dp_mark_news *news,
  * changes. @return true when a provisional mark was made */
 static bool leave_mark(dp_coll_state *st, const dp_mark_news *news)
 {
-    if (!news->has_brought || !news->start.instance) {
+    if (!news->brought_n || !news->start.instance) {
         return false;
     }
     uint64_t seq = seq_of(st->mark, news);
     take_provisional(st, news,
-                     (dp_mark){news->start.instance, seq ? seq : 1});
+                     (dp_mark){news->start.instance, seq ? seq : 1},
+                     seq ? st->mark_count : 0);
     return true;
 }
 
@@ -157,20 +194,17 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
     st->synced_at_us = news->now_us;
     st->announced_n = 0;
     st->lag_until_us = 0;
-    if (is_overtaken(st, news)) {
-        return leave_mark(st, news);
-    }
     if (is_lagging(st, news)) { /* once more, when it no longer lags */
         st->lag_until_us = news->changed_at_us + news->backend_lag_us;
         st->announced = (dp_mark){news->start.instance, news->newest};
         return leave_mark(st, news);
     }
-    if (news->has_brought) {
+    if (news->brought_n) {
         if (!news->start.instance) {
             st->useless_n = 0;
             return false;
         }
-        take_provisional(st, news, news->start);
+        take_provisional(st, news, news->start, count_at_start(st, news));
         return true;
     }
     if ((news->has_commands || news->is_kept_back)
@@ -181,6 +215,7 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
         st->useless_n = 0;
         if (is_newer(news->start, st->mark)) {
             /* Nothing to lose on the way: firm at once. */
+            st->mark_count = count_at_start(st, news);
             st->mark = news->start;
         }
     }
@@ -201,6 +236,7 @@ bool dp_learn_marks(dp_coll_state *st, const dp_mark_news *news)
         forget_marks(st);
     }
     if (news->is_answered) {
+        count_in(st, news);
         if (news->is_completed) {
             is_provisional = complete(st, news);
         }

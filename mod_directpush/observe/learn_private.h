@@ -45,6 +45,7 @@ typedef struct dp_sync_seen {
     unsigned status;
     uint64_t new_key_hash;
     unsigned brought;   /* adds, changes and deletes of the server */
+    bool has_aged;      /* … of which one is for its age only */
     unsigned bad;       /* client's items that were refused */
     bool has_responses; /* to what the client sent */
 } dp_sync_seen;
@@ -207,7 +208,8 @@ typedef struct dp_mark_news {
     bool is_gone;       /* Status 3: the device starts over */
     bool is_completed;  /* conditions 1 to 4 of eas-protocol 4.6 */
     bool has_commands;  /* of the client */
-    bool has_brought;   /* items came down */
+    uint32_t brought_n; /* items that came down */
+    bool has_aged;      /* one of them for its age: nothing has changed */
     bool is_kept_back;  /* the backend may have sent none for the sake of the
                            client's commands (eas-protocol 4.4) */
     dp_mark start;      /* the bus before the request went out */
@@ -217,7 +219,10 @@ typedef struct dp_mark_news {
     bool is_vouched;
     bool was_given_up;  /* nobody watches it just now; its changes stand */
     uint64_t changed, newest; /* newest: of changed and watched_from */
-    uint64_t before;          /* the one before `newest`, or later; 0 none */
+    uint64_t watched_from;
+    dp_bus_ref ref;           /* which topic it is */
+    bool is_counted;
+    uint32_t changes_n;       /* as in dp_bus_view */
     dp_time_us changed_at_us; /* of `newest` */
     dp_time_us backend_lag_us;
 } dp_mark_news;

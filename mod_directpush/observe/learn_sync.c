@@ -85,6 +85,7 @@ static void on_answered(void *ctx, const dp_sync_collection *c)
     seen->more_available = c->more_available;
     seen->new_key_hash = dp_sync_key_hash(dp_span_of(c->key, c->key_n));
     seen->brought = c->server_adds + c->server_changes + c->server_deletes;
+    seen->has_aged = c->server_soft_deletes > 0;
     seen->bad = c->responses_bad;
     seen->has_responses =
         c->responses_ok + c->responses_bad + c->responses_fetched > 0;
@@ -218,7 +219,10 @@ static bool is_kept_back(const dp_exchange *x, const dp_sync_seen *c)
            || (x->as.sync.has_commands && !c->said_get_changes);
 }
 
-/* Conditions 1 to 4 of eas-protocol 4.6; is_read() holds. */
+/* Conditions 1 to 4 of eas-protocol 4.6; is_read() holds. A collection that is
+ * absent proves nothing, however few items came: Z-Push and grommunio-sync
+ * leave it out, and say no MoreAvailable, also when their time or memory for
+ * the request is over. */
 static void judge(const dp_exchange *x, const dp_sync_seen *c,
                   dp_mark_news *news)
 {
@@ -242,7 +246,8 @@ static void judge(const dp_exchange *x, const dp_sync_seen *c,
                         && (p->is_empty
                             || (c->is_answered && c->status == SYNC_OK));
     news->new_key_hash = c->new_key_hash;
-    news->has_brought = c->brought > 0;
+    news->brought_n = c->brought;
+    news->has_aged = c->has_aged;
     news->is_completed = news->is_answered && !c->key_is_zero
                          && c->wants_changes
                          && (!c->more_available || DP_MUTANT(more_is_done));
@@ -263,10 +268,10 @@ static void look_at_topic(const dp_exchange *x, const dp_folder_topic *topic,
     bool is_change = view.changed > view.watched_from || news->was_given_up;
     news->changed = view.changed;
     news->newest = is_change ? view.changed : view.watched_from;
-    /* Several may have been there when vouching began; given up, nobody
-     * remembers when that was (it is UNWATCHED, above all seqs). */
-    news->before = view.before > view.watched_from ? view.before
-                                                   : view.watched_from;
+    news->watched_from = view.watched_from;
+    news->ref = view.ref;
+    news->is_counted = view.is_counted;
+    news->changes_n = view.changes_n;
     news->changed_at_us = view.changed_at_us;
 }
 
@@ -301,7 +306,7 @@ static apr_status_t learn_one(dp_exchange *x, dp_store_txn *t,
                       dp_span_of(topic.folder, topic.folder_n));
         look_at_topic(x, &topic, &news);
     }
-    if (news.is_completed && news.has_brought && x->start.instance) {
+    if (news.is_completed && news.brought_n && x->start.instance) {
         news.token = dp_learn_token(x);
     }
     dp_coll_state_get(x->env.store, t, &x->who, id, &st);

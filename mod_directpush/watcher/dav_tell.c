@@ -38,7 +38,7 @@ static void announce(dp_dav_topic *t, bool is_new)
     t->changed_us = dp_clock_mono_us();
     cover(t);
     s->changes_n++;
-    dp_emit_change(s->emit, t->want, is_new);
+    dp_emit_change(s->emit, t->want, is_new, DP_BUS_MANY);
 }
 
 /* The folder's own topic, or its class's; the bus hands one on to the other. */
@@ -105,7 +105,8 @@ static void tell_hierarchy(dp_dav_box *box)
     const dp_want_user *user = dp_wants_user(box->source->wants, box->user);
     dp_want *folders = user ? user->classes[DP_CLASS_HIERARCHY] : NULL;
     if (folders) {
-        dp_emit_publish(box->source->emit, folders, true, NULL);
+        dp_emit_publish(box->source->emit, folders, true, DP_BUS_MANY,
+                        NULL);
     }
 }
 

@@ -97,25 +97,25 @@ static void say(dp_emit *e, uint64_t seq, const dp_want *want,
     }
 }
 
-void dp_emit_change(dp_emit *e, dp_want *want, bool is_new)
+void dp_emit_change(dp_emit *e, dp_want *want, bool is_new, uint32_t n)
 {
     DP_MAGIC_CHECK(want, DP_WANT_MAGIC);
     dp_emit_touch(e, want);
     if (!want->is_vouched) {
         return; /* vouching will start above it */
     }
-    want->is_several |= want->has_new || want->has_other;
     want->has_new |= is_new;
-    want->has_other |= !is_new;
+    want->changes_n = n < DP_BUS_MANY - want->changes_n ? want->changes_n + n
+                                                        : DP_BUS_MANY;
     if (dp_list_is_empty(&want->changed)) {
         dp_list_add(&e->changed, &want->changed);
     }
 }
 
-uint64_t dp_emit_publish(dp_emit *e, dp_want *want, bool is_new,
+uint64_t dp_emit_publish(dp_emit *e, dp_want *want, bool is_new, uint32_t n,
                          uint64_t *out_prev)
 {
-    uint64_t seq = dp_bus_publish(e->bus, want->ref, is_new,
+    uint64_t seq = dp_bus_publish(e->bus, want->ref, is_new, n,
                                   dp_clock_mono_us(), out_prev);
     e->counts.published_new += is_new;
     e->counts.published_other += !is_new;
@@ -123,25 +123,13 @@ uint64_t dp_emit_publish(dp_emit *e, dp_want *want, bool is_new,
     return seq;
 }
 
-/* More than one change: two seqs, so that nobody takes it for one that a Sync
- * has brought when it has brought something (design.md 3.3). */
-static void publish_several(dp_emit *e, dp_want *want, bool is_new)
-{
-    dp_bus_publish(e->bus, want->ref, is_new, dp_clock_mono_us(), NULL);
-    dp_emit_publish(e, want, is_new, NULL);
-}
-
 static void publish_collected(dp_emit *e, dp_want *want)
 {
     if (!dp_list_is_empty(&want->changed)) {
         dp_list_del(&want->changed);
-        if (want->is_several) {
-            publish_several(e, want, want->has_new);
-        }
-        else {
-            dp_emit_publish(e, want, want->has_new, NULL);
-        }
-        want->has_new = want->has_other = want->is_several = false;
+        dp_emit_publish(e, want, want->has_new, want->changes_n, NULL);
+        want->has_new = false;
+        want->changes_n = 0;
     }
 }
 
@@ -189,7 +177,7 @@ static bool vouch_restored(dp_emit *e, dp_want *want)
         return false;
     }
     if (change != DP_CURSOR_SAME) { /* before vouching: nobody looks between */
-        publish_several(e, want, change == DP_CURSOR_NEW);
+        dp_emit_publish(e, want, change == DP_CURSOR_NEW, DP_BUS_MANY, NULL);
     }
     dp_bus_vouch_again(e->bus, want->ref, want->old_watched_from);
     e->counts.vouched_again++;

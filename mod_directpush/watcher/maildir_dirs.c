@@ -69,7 +69,7 @@ static void hierarchy_changed(dp_box *box)
 {
     if (box->hierarchy && is_telling(box)) {
         /* like new items: nobody wants to wait for company here */
-        dp_emit_change(box->source->emit, box->hierarchy, true);
+        dp_emit_change(box->source->emit, box->hierarchy, true, DP_BUS_MANY);
     }
 }
 

@@ -130,7 +130,7 @@ void dp_folder_unplace(dp_folder *f, dp_folder_state state, const char *why)
 
 /* --- events */
 
-static void change(dp_folder *f, dp_verdict v)
+static void change(dp_folder *f, dp_verdict v, uint32_t n)
 {
     dp_emit *emit = f->box->source->emit;
     dp_want *topic = dp_folder_topic(f);
@@ -142,7 +142,7 @@ static void change(dp_folder *f, dp_verdict v)
             dp_emit_touch(emit, topic);
         }
         else {
-            dp_emit_change(emit, topic, v == DP_VERDICT_NEW);
+            dp_emit_change(emit, topic, v == DP_VERDICT_NEW, n);
         }
     }
     if (f->want && f->box->all) { /* its cursor is made of its folders' */
@@ -154,7 +154,8 @@ static void leavers_due(void *ctx)
 {
     dp_folder *f = ctx;
     DP_MAGIC_CHECK(f, DP_FOLDER_MAGIC);
-    change(f, dp_messages_give_up_leavers(&f->messages));
+    uint32_t n = (uint32_t)f->messages.leavers_n;
+    change(f, dp_messages_give_up_leavers(&f->messages), n);
 }
 
 static void told_of_message(dp_folder *f, dp_where where,
@@ -184,7 +185,7 @@ static void told_of_message(dp_folder *f, dp_where where,
     else {
         dp_loop_cancel(s->loop, &f->leavers);
     }
-    change(f, v);
+    change(f, v, 1);
 }
 
 static void told_of_new(void *ctx, const dp_notify_event *e)
@@ -372,7 +373,8 @@ static void tell_polled(dp_folder *f)
         dp_box_class_afresh(f->box);
     }
     else if (c != DP_CURSOR_SAME) {
-        change(f, c == DP_CURSOR_NEW ? DP_VERDICT_NEW : DP_VERDICT_OTHER);
+        change(f, c == DP_CURSOR_NEW ? DP_VERDICT_NEW : DP_VERDICT_OTHER,
+               DP_BUS_MANY);
     }
 }
 

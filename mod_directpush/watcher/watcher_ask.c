@@ -245,7 +245,7 @@ static void tell_view(void *ctx, dp_want *want)
     uint64_t prev;
     if (want->class == of->class && want != of->but
         && is_view(of, listed_name(want->folder))) {
-        dp_emit_publish(of->w->emit, want, of->is_new, &prev);
+        dp_emit_publish(of->w->emit, want, of->is_new, DP_BUS_MANY, &prev);
     }
 }
 
@@ -302,7 +302,7 @@ static void tell_owner(const collection *of)
     snprintf(n.folder, sizeof(n.folder), "%s", folder);
     dp_want *want = find_for_publish(of->w, of->class, &n);
     if (want && !has_told_source(want, of->is_new)) {
-        dp_emit_publish(of->w->emit, want, of->is_new, &prev);
+        dp_emit_publish(of->w->emit, want, of->is_new, DP_BUS_MANY, &prev);
     }
 }
 
@@ -346,8 +346,8 @@ uint64_t dp_watcher_publish(dp_watcher *w, dp_span user, dp_class c,
         *out_prev = seq;
         return seq;
     }
-    if (want) {
-        return dp_emit_publish(w->emit, want, is_new, out_prev);
+    if (want) { /* whose source sees them, too: it counts them, we don't */
+        return dp_emit_publish(w->emit, want, is_new, 0, out_prev);
     }
     /* nobody holds it; the seq alone is kept */
     return dp_bus_tell(w->bus, is_new ? DP_BUS_KIND_NEW : DP_BUS_KIND_OTHER,

@@ -9,10 +9,13 @@
  *   UPLOADS   changes that the device itself makes (6.4, 6.6)
  *   CRASHES   of the watcher, each followed by a restart (3.8)
  *   LOSSES    the source gives the topic up (3.4, 7)
- *   LOST      Syncs that the device gives up, responses that do not arrive
+ *   LOST      Syncs that the device gives up or that fail, responses that do
+ *             not arrive
  *   MORE      responses with MoreAvailable
  *   BUSES     restarts with a new bus
  *   SPARE     Syncs that nobody asked for
+ *   PROMPT    a backend that never lags, and DirectPushBackendLag 0
+ *   ANY_PART  one that may show the newer of two changes first
  *
  * The mailbox is the set of its changes, a bit each, in order. `told` is what
  * the bus accounts for: published, or there when vouching began. The promise
@@ -60,7 +63,8 @@ byte mails = MAILS, uploads = UPLOADS, crashes = CRASHES, losses = LOSSES;
 byte lost = LOST, more = MORE, buses = BUSES, spare = SPARE;
 
 /* --- the bus (bus/bus_abi.h): one topic */
-byte head = 1, changed, before, watched_from = UNWATCHED;
+byte head = 1, changed, watched_from = UNWATCHED;
+byte count;              /* of changes, since vouching began */
 bool is_young;           /* changed_at is less than BackendLag ago … */
 byte stamp;              /* … and stands for this seq */
 byte told;               /* what the bus accounts for */
@@ -97,6 +101,7 @@ byte upload;             /* to be published (6.4) */
 
 /* --- what is stored of the device (device/coll_state.h) */
 byte mark, prov, old_key, new_key, announced, announced_n, useless_n;
+byte mark_count, prov_count; /* `count` at that mark, plus one; 0 unknown */
 bool mark_is_other, prov_is_other, announced_is_other;
 bool lag;                /* lag_until_us */
 
@@ -108,15 +113,14 @@ inline changed_something() { must_look = (device == PINGING) }
 
 /* ---------------------------------------------------------------- writer */
 
-#define ARE_SEVERAL(set) (((set) & ((set) - 1)) != 0)
+#define COUNT_OF(set) \
+    (((set) & 1) + (((set) >> 1) & 1) + (((set) >> 2) & 1) + (((set) >> 3) & 1))
+#define MANY 16
 
-/* bus/bus_write.c dp_bus_publish; several at once: emit.c publish_several */
-inline publish(what)
+/* bus/bus_write.c dp_bus_publish: `n` changes */
+inline publish(what, n)
 {
-    if
-    :: ARE_SEVERAL((what) & ~told) -> head++; before = head
-    :: else -> before = changed
-    fi;
+    count = count + MAX(n, 1);
     head++;
     changed = head;
     is_young = 1;
@@ -129,7 +133,9 @@ inline publish(what)
 inline flush()
 {
     if
-    :: has_pending -> has_pending = 0; publish(FIRST(seen))
+    :: has_pending ->
+        has_pending = 0;
+        publish(FIRST(seen), COUNT_OF(FIRST(seen) & ~told))
     :: else
     fi
 }
@@ -145,7 +151,8 @@ inline vouch()
     if
     :: is_restored ->
         if
-        :: old_cursor != seen && WITH(cursor_unread) -> publish(FIRST(seen))
+        :: old_cursor != seen && WITH(cursor_unread) ->
+            publish(FIRST(seen), MANY)
         :: else
         fi;
         head++;
@@ -156,6 +163,7 @@ inline vouch()
         :: else
         fi;
         watched_from = head;
+        count = 0;
         drop_record();
         if
         :: WITH(vouched_is_old) -> is_young = 1; stamp = head
@@ -239,7 +247,7 @@ end:
             is_restored = 1;
             old_cursor = record_cursor;
             old_from = watched_from
-        :: !has_record -> changed = 0; before = 0; is_young = 0
+        :: !has_record -> changed = 0; count = 0; is_young = 0
         :: else
         fi;
         unvouch();
@@ -250,7 +258,7 @@ end:
     /* reopen_bus() refuses, create_bus() */
     :: atomic { watcher == DOWN && buses > 0 ->
         buses--;
-        head = 1; changed = 0; before = 0; is_young = 0; watched_from = UNWATCHED;
+        head = 1; changed = 0; count = 0; is_young = 0; watched_from = UNWATCHED;
         drop_record();
         mark_is_other = (mark != 0); prov_is_other = (prov != 0);
         announced_is_other = (announced != 0);
@@ -306,14 +314,15 @@ end:
 inline forget_marks()
 {
     mark = 0; prov = 0; old_key = 0; new_key = 0; is_arrived = 0;
-    mark_is_other = 0; prov_is_other = 0
+    mark_is_other = 0; prov_is_other = 0;
+    mark_count = 0; prov_count = 0
 }
 
 /* dp_coll_state_deliver() */
 inline deliver()
 {
-    mark = prov; mark_is_other = prov_is_other;
-    prov = 0; prov_is_other = 0; is_arrived = 0;
+    mark = prov; mark_is_other = prov_is_other; mark_count = prov_count;
+    prov = 0; prov_is_other = 0; prov_count = 0; is_arrived = 0;
     if
     :: new_key != 0 -> old_key = 0
     :: else
@@ -334,7 +343,7 @@ inline match_key(sent)
     :: sent == new_key && prov != 0 -> deliver()
     :: sent == old_key && sent != new_key && prov != 0 &&
        WITH(old_key_keeps) ->
-        prov = 0; prov_is_other = 0; is_arrived = 0;
+        prov = 0; prov_is_other = 0; prov_count = 0; is_arrived = 0;
         bind_keys(sent, 0)
     :: else
     fi
@@ -347,23 +356,37 @@ inline match_key(sent)
 #define IS_IN_BUS(i) (!x[i].is_other && watched_from != UNWATCHED)
 #define NEWEST_TOLD ((watched_from == UNWATCHED || WITHOUT(vouched_is_old)) \
                      -> changed : MAX(changed, watched_from))
-#define HAS_BROUGHT(i) ((x[i].after & ~(x[i].key - 1) & ~x[i].own) != 0)
+#define BROUGHT(i) (x[i].after & ~(x[i].key - 1) & ~x[i].own)
+#define HAS_BROUGHT(i) (BROUGHT(i) != 0)
 
-/* learn_sync.c look_at_topic() */
-#define BEFORE ((watched_from < before) -> before : watched_from)
+/* changes_since(), when the mark can be told */
+#define IS_COUNTED(i) \
+    (IS_IN_BUS(i) && mark_count != 0 && MARK_SEQ(i) >= watched_from && \
+     count + 1 >= mark_count)
+#define NEWS_N(i) (IS_COUNTED(i) -> count + 1 - mark_count : MANY)
+#define HAS_ALL(i) \
+    (HAS_BROUGHT(i) && (WITHOUT(brought_is_all) || \
+        (!x[i].has_commands && COUNT_OF(BROUGHT(i)) == NEWS_N(i))))
+/* count_at_start() */
+#define COUNT_AT_START(i) \
+    (!IS_IN_BUS(i) -> 0 : \
+     ((NEWEST_TOLD <= x[i].start) -> count + 1 : \
+      (IS_COUNTED(i) -> mark_count : 0)))
 
 /* 3.3. What nobody vouches for just now may have been given up in between. */
 #define WAS_YOUNG(i) ((x[i].stamp == stamp) -> x[i].was_young : 1)
+/* DirectPushBackendLag 0, and a backend for which that is right */
+#ifdef PROMPT
+#define HAS_LAG 0
+#else
+#define HAS_LAG WITH(no_backend_lag)
+#endif
 #define IS_LAGGING(i) \
-    (WITH(no_backend_lag) && !x[i].is_other && WAS_YOUNG(i) && \
-     (!HAS_BROUGHT(i) || (WITH(brought_is_all) && BEFORE > MARK_SEQ(i))) && \
+    (HAS_LAG && !x[i].is_other && WAS_YOUNG(i) && \
+     !HAS_ALL(i) && \
      ((watched_from == UNWATCHED) \
          -> WITH(unwatched_is_no_lag) \
          : NEWEST_TOLD > MARK_SEQ(i) && NEWEST_TOLD <= x[i].start))
-
-#define IS_OVERTAKEN(i) \
-    (WITH(overtaken_counts) && IS_IN_BUS(i) && NEWEST_TOLD > x[i].start && \
-     BEFORE > MARK_SEQ(i))
 
 inline count_useless(i, n)
 {
@@ -377,6 +400,7 @@ inline count_useless(i, n)
             if
             :: x[i].is_kept_back -> announced_n = n; useless_n = 2
             :: else ->
+                mark_count = COUNT_AT_START(i);
                 mark = (WITHOUT(guard_to_now) -> head : x[i].start);
                 mark_is_other = x[i].is_other;
                 useless_n = 0
@@ -385,10 +409,11 @@ inline count_useless(i, n)
     fi
 }
 
-inline take_provisional(i, seq, is_of_other)
+inline take_provisional(i, seq, n, is_of_other)
 {
+    prov_count = n;
     if
-    :: IS_IN_BUS(i) && changed <= MARK_SEQ(i) -> mark = 0
+    :: IS_IN_BUS(i) && changed <= MARK_SEQ(i) -> mark = 0; mark_count = 0
     :: else
     fi;
     useless_n = 0;
@@ -397,36 +422,34 @@ inline take_provisional(i, seq, is_of_other)
     :: WITH(firm_early) ->
         prov = seq; prov_is_other = is_of_other;
         goes_down = (i == 0)
-    :: else -> mark = seq
+    :: else -> mark = seq; mark_count = prov_count
     fi
 }
 
 inline complete(i)
 {
-    byte seq;
+    byte seq, c;
     byte n = announced_n;
     announced_n = 0;
     lag = 0;
     if
-    :: IS_LAGGING(i) || IS_OVERTAKEN(i) ->
-        if
-        :: !IS_OVERTAKEN(i) ->
-            lag = 1;
-            announced = MAX(changed,
-                            (watched_from == UNWATCHED -> 0 : watched_from));
-            announced_is_other = 0
-        :: else
-        fi;
+    :: IS_LAGGING(i) ->
+        lag = 1;
+        announced = MAX(changed,
+                        (watched_from == UNWATCHED -> 0 : watched_from));
+        announced_is_other = 0;
         if
         :: HAS_BROUGHT(i) ->
             seq = MAX(MARK_SEQ(i), 1);
-            take_provisional(i, seq, 0)
+            c = (MARK_SEQ(i) != 0 -> mark_count : 0);
+            take_provisional(i, seq, c, 0)
         :: else
         fi
-    :: !IS_LAGGING(i) && !IS_OVERTAKEN(i) && HAS_BROUGHT(i) ->
+    :: !IS_LAGGING(i) && HAS_BROUGHT(i) ->
         seq = x[i].start;
-        take_provisional(i, seq, x[i].is_other)
-    :: !IS_LAGGING(i) && !IS_OVERTAKEN(i) && !HAS_BROUGHT(i) &&
+        c = COUNT_AT_START(i);
+        take_provisional(i, seq, c, x[i].is_other)
+    :: !IS_LAGGING(i) && !HAS_BROUGHT(i) &&
        (x[i].has_commands || x[i].is_kept_back) &&
        WITH(kept_back_counts) ->
         count_useless(i, n)
@@ -434,11 +457,12 @@ inline complete(i)
         useless_n = 0;
         if
         :: START_IS_NEWER(i) ->
+            mark_count = COUNT_AT_START(i);
             mark = x[i].start; mark_is_other = x[i].is_other
         :: else
         fi
     fi;
-    n = 0; seq = 0
+    n = 0; seq = 0; c = 0
 }
 
 /* dp_learn_marks(), learn_sync.c judge() */
@@ -472,16 +496,32 @@ inline end_exchange(i)
 
 /* ------------------------------------------------------------ the backend */
 
-/* It shows a first part of the mailbox, at least what is old enough, and
- * remembers by the key what the device was given (SOGo's way). */
+/* It shows a first part of the mailbox, all of it that is old enough, and
+ * remembers by the key what the device was given (SOGo's way). PROMPT: all of
+ * it. ANY_PART: younger ones before older ones, too. */
 inline answer(i)
 {
     byte shown;
+#ifdef PROMPT
+    shown = FIRST(mail_n);
+#else
+#ifdef ANY_PART
+    byte at;
+    do
+    :: at < mail_n -> shown = shown | (1 << at); at++
+    :: at < mail_n -> at++
+    :: at == mail_n -> break
+    od;
+    at = 0;
+#else
     do
     :: shown < mail_n -> shown++
     :: break
     od;
-    shown = FIRST(shown) | ripe | own;
+    shown = FIRST(shown);
+#endif
+#endif
+    shown = shown | ripe | own;
     if
     :: x[i].is_kept_back -> x[i].after = (x[i].key - 1) | x[i].own
     :: !x[i].is_kept_back -> x[i].after = (x[i].key - 1) | shown
@@ -541,12 +581,14 @@ inline move_marks(prev)
         from = (WITHOUT(own_unchecked) -> 0 : from);
         if
         :: !mark_is_other && mark != 0 && mark >= from && mark < head ->
-            mark = head
+            mark = head;
+            mark_count = (mark_count != 0 -> mark_count + 1 : 0)
         :: else
         fi;
         if
         :: !prov_is_other && prov != 0 && prov >= from && prov < head ->
-            prov = head
+            prov = head;
+            prov_count = (prov_count != 0 -> prov_count + 1 : 0)
         :: else
         fi
     :: else
@@ -583,15 +625,20 @@ inline free_hold()
 #define KNOWN_TO (h_mark != 0 -> h_mark \
                   : MAX((h_announced_n != 0 -> h_announced : 0), h_linked))
 #define IS_BLIND ((!IS_VOUCHED && changed <= KNOWN_TO) || \
-                  (h_mark == 0 && h_announced_n != 0 && \
+                  (h_mark == 0 && h_announced_n > 1 && \
                       NEWEST <= h_announced))
 #define IS_CLEAN (IS_VOUCHED && h_mark != 0 && NEWEST <= h_mark)
 /* dirty, but to be repeated when the backend no longer lags */
 #define IS_WAITING (NEWEST == h_announced && h_announced_n == 0 && h_lag && \
                     is_young)
 
-/* design.md 3: the promise */
+/* design.md 3: the promise. Where a younger change came down in the place of an
+ * older one, the older one is for as long missed as the younger is untold. */
+#ifdef ANY_PART
+#define PROMISE ((told & ~has) == 0 || told != FIRST(mail_n))
+#else
 #define PROMISE ((told & ~has) == 0)
+#endif
 
 /* Status 2; apache/verdict.c, dp_coll_state_announced() */
 inline announce()
@@ -660,6 +707,18 @@ end:
         :: must_sync = 1
         :: skip
         fi }
+    /* the backend fails: its key has told where the device is */
+    :: atomic { x[0].is_on && !x[0].is_answered && !x[0].has_commands &&
+                lost > 0 ->
+        lost--;
+        match_key(x[0].key);
+        is_late = x[1].is_on;
+        end_exchange(0);
+        device = IDLE;
+        if
+        :: must_sync = 1
+        :: skip
+        fi }
     :: atomic { x[1].is_on && x[1].is_answered ->
         conclude(1); is_late = 0; end_exchange(1) }
     /* the response's last byte: dp_exchange_conclude(), then it leaves */
@@ -699,7 +758,7 @@ end:
         if
         :: watcher != DOWN ->
             byte prev = changed;
-            publish(upload);
+            publish(upload, 1);
             move_marks(prev);
             prev = 0
         :: else

@@ -83,11 +83,11 @@ static bool is_new_since(const run *r, int i)
            && (!it->announced_n || r->book[i].changed > it->announced_seq);
 }
 
-/* Rule 6.6: without a mark a folder is named once. */
+/* Rule 6.6: without a mark a folder is named, and once more. */
 static bool is_let_be(const run *r, int i)
 {
     const dp_hold_item *it = &r->w->hold->items[i];
-    return i != HIER && !it->mark && it->announced_n
+    return i != HIER && !it->mark && it->announced_n > 1
            && newest(r, i) <= it->announced_seq;
 }
 
@@ -225,7 +225,7 @@ static void publish(run *r, int i)
 {
     book *b = &r->book[i];
     bool is_new = dice(r, 2);
-    b->changed = dp_bus_publish(r->w->bus->w, b->ref, is_new, r->w->now_us,
+    b->changed = dp_bus_publish(r->w->bus->w, b->ref, is_new, 1, r->w->now_us,
                                 NULL);
     b->changed_new = is_new ? b->changed : b->changed_new;
     b->changed_at_us = r->w->now_us;

@@ -153,6 +153,7 @@ static void reopening_repairs_what_a_killed_writer_left(void **state)
     dp_bus_topic *t = (dp_bus_topic *)(uintptr_t)&dp_bus_writer_map(f->w)
                           ->topics[inbox.slot];
     atomic_store(&t->changed, head + 7);
+    atomic_fetch_or(&t->flags, DP_BUS_TOPIC_COUNTING);
     t = (dp_bus_topic *)(uintptr_t)&dp_bus_writer_map(f->w)->topics[torn.slot];
     atomic_store(&t->gen, torn.gen | 1);
     dp_bus_close(&f->w, false);
@@ -160,6 +161,11 @@ static void reopening_repairs_what_a_killed_writer_left(void **state)
     assert_int_equal(dp_bus_reopen(&f->w, f->path, &problem), APR_SUCCESS);
     assert_true(dp_bus_head(&f->map) >= head + 7);
     assert_true(dp_bus_look(&f->map, inbox).is_current);
+    assert_false(dp_bus_look(&f->map, inbox).is_counted);
+    dp_bus_publish(f->w, inbox, true, 1, 0, NULL);
+    assert_false(dp_bus_look(&f->map, inbox).is_counted);
+    dp_bus_vouch(f->w, inbox, 0);
+    assert_true(dp_bus_look(&f->map, inbox).is_counted);
     assert_false(dp_bus_look(&f->map, torn).is_current);
     assert_int_equal(dp_bus_find(&f->map, bus_key(f, "Torn")).slot,
                      DP_BUS_NO_SLOT);

@@ -9,6 +9,8 @@ enum { ROUNDS = 30000, READERS = 3, TOPICS = 8 };
 typedef struct shared {
     bus_fixture *f;
     dp_bus_ref refs[TOPICS];
+    /* of the first topic: the seq at each count */
+    _Atomic uint64_t seqs[ROUNDS / TOPICS + 2];
     _Atomic int is_done;
 } shared;
 
@@ -68,6 +70,9 @@ static void *find(void *arg)
         for (int i = 0; i < TOPICS; i++) {
             DP_ASSERT(dp_bus_look(map, s->refs[i]).is_current);
         }
+        v = dp_bus_look(map, s->refs[0]);
+        DP_ASSERT(!v.is_counted
+                  || v.changed == atomic_load(&s->seqs[v.changes_n]));
     }
     return NULL;
 }
@@ -88,14 +93,17 @@ static void nothing_is_missed_and_nothing_is_torn(void **state)
     }
     assert_int_equal(pthread_create(&finder, NULL, find, &s), 0);
     for (int i = 0; i < ROUNDS; i++) {
-        dp_bus_publish(f->w, s.refs[i % TOPICS], i % 2, i, NULL);
+        if (i % TOPICS == 0) {
+            atomic_store(&s.seqs[i / TOPICS + 1], dp_bus_head(&f->map) + 1);
+        }
+        dp_bus_publish(f->w, s.refs[i % TOPICS], i % 2, 1, i, NULL);
         if (i % 7 == 0) {
             dp_bus_ref r = bus_topic(f, "Now and then");
             dp_bus_vouch(f->w, r, 0);
             dp_bus_topic_drop(f->w, r);
             /* the slot may be taken by a topic that does change */
             r = bus_topic(f, "Somebody else");
-            dp_bus_publish(f->w, r, true, i, NULL);
+            dp_bus_publish(f->w, r, true, 1, i, NULL);
             dp_bus_topic_drop(f->w, r);
         }
         dp_bus_sign(f->w, i + 1);

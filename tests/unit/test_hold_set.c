@@ -403,7 +403,7 @@ static void draining_says_what_waits(void **state)
     set_world *w = *state;
     dp_bus_ref inbox = folder(w, "INBOX");
     dp_hold *h = held(w, "A", "INBOX");
-    dp_bus_publish(w->bus->w, inbox, false, w->now_us, NULL);
+    dp_bus_publish(w->bus->w, inbox, false, 1, w->now_us, NULL);
     dp_hold_set_slot_locked(&w->set, inbox.slot, w->now_us);
     dp_hold_set_drain_locked(&w->set, 0, w->now_us);
     expire(w, DP_WHEEL_TICK_US);

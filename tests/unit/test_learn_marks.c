@@ -10,7 +10,10 @@
 #define K2 12u
 #define K3 13u
 
+#define COUNT_AT_MARK 7u
+
 static const uint64_t instance = 77;
+static const dp_bus_ref topic = {3, 2};
 
 static dp_mark at(uint64_t seq)
 {
@@ -34,7 +37,7 @@ static dp_mark_news done(uint64_t key, uint64_t new_key, uint64_t seq)
 static dp_mark_news brought(uint64_t key, uint64_t new_key, uint64_t seq)
 {
     dp_mark_news n = done(key, new_key, seq);
-    n.has_brought = true;
+    n.brought_n = 1;
     return n;
 }
 
@@ -49,7 +52,10 @@ static dp_mark_news asks(uint64_t key)
 
 static dp_coll_state state_with(uint64_t seq, uint64_t key)
 {
-    return (dp_coll_state){.mark = at(seq), .prov_old_key = key};
+    return (dp_coll_state){.mark = at(seq),
+                           .mark_count = 1 + COUNT_AT_MARK,
+                           .counted = topic,
+                           .prov_old_key = key};
 }
 
 static void a_sync_that_brings_nothing_makes_a_firm_mark(void **state)
@@ -245,69 +251,126 @@ static void a_change_after_the_start_is_no_lag(void **state)
     assert_int_equal(st.lag_until_us, 0);
 }
 
+/* The topic had `n` changes since a mark that state_with() made, the newest at
+ * `newest`, a second before the Sync began. */
+static void has_changed(dp_mark_news *news, uint64_t newest, uint32_t n)
+{
+    news->is_vouched = true;
+    news->changed = news->newest = newest;
+    news->watched_from = 5;
+    news->ref = topic;
+    news->is_counted = true;
+    news->changes_n = COUNT_AT_MARK + n;
+    news->changed_at_us = news->began_us - DP_SECOND_US;
+}
+
 /* Two mails shortly after each other, and a backend that shows the first. */
 static void the_first_of_two_young_ones_does_not_count_for_both(void **state)
 {
     dp_coll_state st = state_with(20, K1);
     dp_mark_news n = brought(K1, K2, 50);
-    n.is_vouched = true;
-    n.changed = n.newest = 45;
-    n.before = 44;
-    n.changed_at_us = n.began_us - DP_SECOND_US;
+    has_changed(&n, 45, 2);
     assert_true(dp_learn_marks(&st, &n));
     assert_int_equal(st.mark.seq, 20);
     assert_int_equal(st.prov.seq, 20); /* delivered, it covers no more */
     assert_int_equal(st.lag_until_us, n.changed_at_us + 2 * DP_SECOND_US);
     assert_int_equal(st.announced.seq, 45);
+    /* and it still knows how many there are to come */
+    assert_int_equal(st.prov_count, 1 + COUNT_AT_MARK);
 
     st = state_with(20, K1);
-    n.before = 20; /* the one change is what it has brought */
+    n.brought_n = 3; /* one of them is none of the two */
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.prov.seq, 20);
+
+    st = state_with(20, K1);
+    n.brought_n = 2;
     dp_learn_marks(&st, &n);
     assert_int_equal(st.prov.seq, 50);
+    assert_int_equal(st.prov_count, 1 + COUNT_AT_MARK + 2);
     assert_int_equal(st.lag_until_us, 0);
 
     st = state_with(20, K1);
-    n.before = 44;
+    n.brought_n = 1;
     n.changed_at_us = n.began_us - 2 * DP_SECOND_US; /* both are shown */
     dp_learn_marks(&st, &n);
     assert_int_equal(st.prov.seq, 50);
+}
+
+static void who_sends_something_may_be_sent_that(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = brought(K1, K2, 50);
+    has_changed(&n, 45, 1);
+    n.has_commands = true;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.prov.seq, 20);
+}
+
+static void what_is_too_old_now_is_no_change(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = brought(K1, K2, 50);
+    has_changed(&n, 45, 1);
+    n.has_aged = true;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.prov.seq, 20);
+}
+
+/* Nobody knows how many there were: before vouching began, of another topic,
+ * while a change was being written, or since a mark without a count. */
+static void what_is_not_counted_proves_nothing(void **state)
+{
+    for (int why = 0; why < 4; why++) {
+        dp_coll_state st = state_with(20, K1);
+        dp_mark_news n = brought(K1, K2, 50);
+        has_changed(&n, 45, 1);
+        n.brought_n = 500;
+        n.watched_from = why == 0 ? 21 : n.watched_from;
+        n.ref.gen += why == 1 ? 2 : 0;
+        n.is_counted = why != 2;
+        st.mark_count = why == 3 ? 0 : st.mark_count;
+        dp_learn_marks(&st, &n);
+        assert_int_equal(st.prov.seq, 20);
+        assert_int_not_equal(st.lag_until_us, 0);
+    }
 }
 
 static void a_mark_that_covers_nothing_is_one_all_the_same(void **state)
 {
     dp_coll_state st = {.prov_old_key = K1};
     dp_mark_news n = brought(K1, K2, 50);
-    n.is_vouched = true;
-    n.changed = n.newest = 45;
-    n.before = 44;
-    n.changed_at_us = n.began_us;
+    has_changed(&n, 45, 2);
     assert_true(dp_learn_marks(&st, &n));
     assert_int_equal(st.prov.seq, 1);
+    assert_int_equal(st.prov_count, 0);
 }
 
-static void a_change_meanwhile_hides_how_young_others_were(void **state)
+/* The count has the one that came meanwhile in it, and perhaps others: none of
+ * them may be left out of what the next Sync has to bring. */
+static void a_change_meanwhile_leaves_the_count_of_before(void **state)
 {
     dp_coll_state st = state_with(20, K1);
     dp_mark_news n = done(K1, 0, 50);
-    n.is_vouched = true;
-    n.changed = n.newest = 55;
-    n.before = 45;
-    n.changed_at_us = n.began_us;
+    has_changed(&n, 55, 2);
     dp_learn_marks(&st, &n);
-    assert_int_equal(st.mark.seq, 20);
-    assert_int_equal(st.lag_until_us, 0); /* 55 is told at once */
-    n.backend_lag_us = 0; /* one that never lags */
+    assert_int_equal(st.mark.seq, 50); /* 55 is told at once */
+    assert_int_equal(st.mark_count, 1 + COUNT_AT_MARK);
+    assert_int_equal(st.lag_until_us, 0);
+    n = brought(K1, K2, 60);
+    has_changed(&n, 55, 2);
     dp_learn_marks(&st, &n);
-    assert_int_equal(st.mark.seq, 50);
+    assert_int_equal(st.prov.seq, 50);
+    assert_int_not_equal(st.lag_until_us, 0);
 }
 
 static void what_was_there_when_vouching_began_may_be_young(void **state)
 {
     dp_coll_state st = state_with(20, K1);
     dp_mark_news n = done(K1, 0, 50);
-    n.is_vouched = true;
-    n.newest = n.before = 45; /* watched_from */
-    n.changed_at_us = n.began_us - DP_SECOND_US;
+    has_changed(&n, 45, 0);
+    n.changed = 0;
+    n.watched_from = 45;
     dp_learn_marks(&st, &n);
     assert_int_equal(st.mark.seq, 20);
     assert_int_equal(st.lag_until_us, n.changed_at_us + 2 * DP_SECOND_US);
@@ -439,7 +502,10 @@ int main(void)
         cmocka_unit_test(a_change_after_the_start_is_no_lag),
         cmocka_unit_test(the_first_of_two_young_ones_does_not_count_for_both),
         cmocka_unit_test(a_mark_that_covers_nothing_is_one_all_the_same),
-        cmocka_unit_test(a_change_meanwhile_hides_how_young_others_were),
+        cmocka_unit_test(a_change_meanwhile_leaves_the_count_of_before),
+        cmocka_unit_test(who_sends_something_may_be_sent_that),
+        cmocka_unit_test(what_is_not_counted_proves_nothing),
+        cmocka_unit_test(what_is_too_old_now_is_no_change),
         cmocka_unit_test(what_was_there_when_vouching_began_may_be_young),
         cmocka_unit_test(commands_of_the_client_prove_no_currency),
         cmocka_unit_test(two_useless_announcements_in_a_row_move_the_mark),
