@@ -10,10 +10,11 @@ ASKED = ("FolderSync", "Sync", "Ping")
 
 
 class Trace:
-    """The file of `directpush-device --trace`, read as it grows."""
+    """A file of `--trace`, of the phones or the backend, read as it grows."""
 
     def __init__(self, path):
         self.path, self._at = path, 0
+        open(path, "w").close()
 
     def read(self):
         """Lines that are new: (microseconds, device, what, does it close)."""
@@ -43,22 +44,33 @@ class Span:
 
 
 class Judge:
-    """@param n  phones
+    """@param trace  of the phones
+    @param syncs  of the backend
+    @param n  phones
     @param per_user  of them
     @param mails  {user: post.Mails}"""
 
-    def __init__(self, trace, n, per_user, mails):
-        self.trace, self.n, self.per_user = trace, n, per_user
-        self.mails = mails
+    def __init__(self, trace, syncs, n, per_user, mails):
+        self.trace, self.syncs = trace, syncs
+        self.n, self.per_user, self.mails = n, per_user, mails
         self.pending = [(None, 0)] * n  # what was asked for, when
-        self.synced_us = [0] * n  # when the last Sync that came was asked for
+        self.looked_us = [[] for _ in range(n)]  # when the backend did, later
+        self.synced_us = [0] * n  # when it did for the last that was answered
+        self.told_us = [0] * n    # when the last Ping told of something
 
     def _mails_of(self, device):
         return self.mails[device // self.per_user]
 
+    def _has_all(self, device):
+        return self._mails_of(device).are_had(self.told_us[device],
+                                              self.synced_us[device])
+
     def look(self, span):
         """Take in what is new."""
-        for at_us, device, what, closes in self.trace.read():
+        news = list(self.trace.read())
+        for at_us, device, _, _ in self.syncs.read():  # it is before its answer
+            self.looked_us[device].append(at_us)
+        for at_us, device, what, closes in news:
             span.counts[what] += 1
             if what in ASKED:
                 self.pending[device] = (what, at_us)
@@ -72,18 +84,20 @@ class Judge:
 
     def _answer(self, span, at_us, device, what, closes):
         asked, asked_us = self.pending[device]
-        mails = self._mails_of(device)
+        looked_us = self.looked_us[device]
         if what == "done" and asked == "Sync":
-            self.synced_us[device] = asked_us
+            while looked_us and looked_us[0] < at_us:
+                self.synced_us[device] = looked_us.pop(0)
         elif what == "nothing":
             if closes:
                 span.drained.append(at_us)
-            if mails.is_uncovered(self.synced_us[device], asked_us):
+            if self._mails_of(device).is_published(
+                    self.told_us[device], self.synced_us[device], asked_us):
                 span.wrong.append((device, at_us))
-        elif what == "told" and mails.last_us <= self.synced_us[device]:
-            span.needless += 1
+        elif what == "told":
+            span.needless += self._has_all(device)
+            self.told_us[device] = at_us
 
     def not_told(self):
-        """Devices without a Sync after the last mail of their user."""
-        return [d for d in range(self.n)
-                if self.synced_us[d] <= self._mails_of(d).last_us]
+        """Devices that do not have the last mail of their user."""
+        return [d for d in range(self.n) if not self._has_all(d)]

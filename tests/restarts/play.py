@@ -40,10 +40,10 @@ class Play:
         self.site.httpd_args["main"].append("DirectPushDrain %ds"
                                             % plan.drain_s)
         self.post = Post(self.mail, self.users, plan.mails)
-        trace = os.path.join(self.site.where, "trace")
-        open(trace, "w").close()
-        self.judge = Judge(Trace(trace), plan.phones, plan.per_user,
-                           self.post.mails)
+        self.site.backend_trace = os.path.join(self.site.where, "syncs")
+        self.judge = Judge(Trace(os.path.join(self.site.where, "trace")),
+                           Trace(self.site.backend_trace), plan.phones,
+                           plan.per_user, self.post.mails)
 
     # --- the whole ---
 
@@ -60,6 +60,7 @@ class Play:
             if not self.troubles and all(row["is_good"] for row in self.rows):
                 self.site.remove()
             else:
+                self.post.write(os.path.join(self.site.where, "mails"))
                 say("kept: " + self.site.where)
         return self.rows
 

@@ -1,6 +1,7 @@
 """Mails that come to the Maildirs all the while, one user after another, and
 what directpushd says of them."""
 import collections
+import math
 import threading
 import time
 
@@ -16,33 +17,43 @@ def now_us():
     return time.monotonic_ns() // 1000
 
 
+class One:
+    """A mail: it was not there before `began_us`, and is from `at_us` on. Between
+    the two, which may be long on a busy machine, phones may have been told of
+    it already."""
+
+    def __init__(self, began_us):
+        self.began_us, self.at_us = began_us, math.inf
+        self.published_us = None  # as long as nobody has said so
+
+    def is_had(self, told_us, synced_us):
+        """By a phone for whose last Sync the backend looked then, and whose
+        last Ping that told of something had ended then."""
+        return (synced_us > self.at_us
+                or self.began_us <= told_us < synced_us)
+
+
 class Mails:
-    """Of one user: (delivered, published) in microseconds, oldest first;
-    published is None as long as nobody has said so."""
+    """Of one user, oldest first."""
 
     def __init__(self):
         self.all = []
-
-    def add(self, at_us):
-        self.all.append([at_us, None])
+        self._unpublished = 0
 
     def published(self, at_us):
-        for mail in self.all:
-            if mail[1] is None and mail[0] <= at_us:
-                mail[1] = at_us
-                return
+        if self._unpublished < len(self.all):
+            self.all[self._unpublished].published_us = at_us
+            self._unpublished += 1
 
-    @property
-    def last_us(self):
-        return self.all[-1][0] if self.all else 0
+    def are_had(self, told_us, synced_us):
+        return not self.all or self.all[-1].is_had(told_us, synced_us)
 
-    def is_uncovered(self, synced_us, asked_us):
-        """Was one that came after this Sync was asked for published when this
-        Ping was?"""
-        for delivered, published in reversed(self.all):
-            if delivered <= synced_us:
+    def is_published(self, told_us, synced_us, asked_us):
+        """Was one that the phone does not have published when it asked?"""
+        for one in reversed(self.all):
+            if one.is_had(told_us, synced_us):
                 return False
-            if published is not None and published < asked_us:
+            if one.published_us is not None and one.published_us < asked_us:
                 return True
         return False
 
@@ -93,9 +104,12 @@ class Post:
     def _one(self):
         user = self._next % len(self.boxes)
         self._next += 1
-        self.boxes[user].deliver(data=b"Subject: one more\n\n")
-        # after the rename: a Sync that was asked for later has it
-        self.mails[user].add(now_us())
+        tmp = self.boxes[user].prepare(data=b"Subject: one more\n\n")
+        one = One(now_us())
+        # before it is there: what is said of it may come first
+        self.mails[user].all.append(one)
+        self.boxes[user].commit(tmp)
+        one.at_us = now_us()
         self.delivered += 1
 
     def _follow(self):
@@ -105,6 +119,14 @@ class Post:
                 return
             if len(line) >= 5 and line[2:5] == ["Email", "INBOX", "new"]:
                 self.mails[int(line[1][len("user"):])].published(now_us())
+
+    def write(self, path):
+        """For whoever looks into what went wrong, beside the trace."""
+        with open(path, "w") as f:
+            for user, mails in sorted(self.mails.items()):
+                for one in mails.all:
+                    f.write("%d user%d %d %s\n" % (
+                        one.began_us, user, one.at_us, one.published_us))
 
     def stop(self):
         """After directpushd has ended, which ends the following."""
