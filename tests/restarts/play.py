@@ -4,17 +4,17 @@ import time
 
 from common.progress import say
 from common.usage import Usage
-from dp.process import wait_until
 from scale.load import Load, LoadFailed
 from scale.measure import LOAD
 from scale.ours import Mail, Ours
 from scale.plan import Plan
 
-from judge import Judge, Span, Trace
+from judge import RESET, UNCONNECTED, Judge, Span, Trace
 from post import Post, now_us
 
 # Limits for conditions, not measures: a child that is there so much later than
-# DirectPushDrain stays, a mail that is not told by then is not told.
+# DirectPushDrain stays; a mail of which nobody is told while nothing else happens
+# for so long either, is not told.
 STAYS_S = 60
 TELLS_S = 60
 
@@ -37,8 +37,8 @@ class Play:
                          plan.per_user)
         # as Debian has them, but for what the drain is
         self.site.httpd_args.update(keepalive_timeout=5, max_keepalive=100)
-        self.site.httpd_args["main"].append("DirectPushDrain %ds"
-                                            % plan.drain_s)
+        self.site.httpd_args["main"] += ["DirectPushDrain %ds" % plan.drain_s,
+                                         "ListenBacklog 4096"]
         self.post = Post(self.mail, self.users, plan.mails)
         self.site.backend_trace = os.path.join(self.site.where, "syncs")
         self.judge = Judge(Trace(os.path.join(self.site.where, "trace")),
@@ -112,21 +112,23 @@ class Play:
 
     def _settle(self, span):
         """All are told of what there is, and wait."""
-        def is_quiet():
+        seen, since = -1, time.monotonic()
+        while time.monotonic() < since + TELLS_S:
             self.judge.look(span)
-            return (not self.judge.not_told()
-                    and self.site.httpd.metric("held") == self.plan.phones)
-        try:
-            wait_until(is_quiet, "", TELLS_S, every=0.25)
-        except AssertionError:
-            pass  # _judged() says what is missing
+            if (not self.judge.not_told()
+                    and self.site.httpd.metric("held") == self.plan.phones):
+                return
+            if sum(span.counts.values()) != seen:
+                seen, since = sum(span.counts.values()), time.monotonic()
+            time.sleep(0.25)  # _judged() says what is missing
 
     # --- what is measured ---
 
     def _judged(self, span, stays):
         row = {
-            "reset": span.sum(("reset", "stale-reset")),
-            "lost": len(span.troubles) - span.sum(("reset", "stale-reset")),
+            "reset": span.sum(RESET),
+            "lost": len(span.troubles) - span.sum(RESET),
+            "unconnected": span.sum(UNCONNECTED),
             "untold": len(self.judge.not_told()),
             "wrong": len(span.wrong),
             "stays": len(stays),

@@ -2,10 +2,10 @@
 from common.tables import columns
 
 HEAD = ("", "gone", "answered", "busiest", "ended", "told", "new", "per s",
-        "peak", "resumed", "again", "needless", "apache", "largest", "watcher",
+        "peak", "resumed", "none in", "again", "needless", "apache", "largest", "watcher",
         "reset", "lost", "not told", "wrong", "stay", "missing")
 UNITS = ("", "s", "s", "tenth", "Pings", "Pings", "conn.", "", "per s", "",
-         "", "Syncs", "MiB", "MiB", "MiB", "", "", "", "", "", "")
+         "40 s", "", "Syncs", "MiB", "MiB", "MiB", "", "", "", "", "", "")
 BAD = ("reset", "lost", "untold", "wrong", "stays", "missing")
 
 
@@ -14,13 +14,14 @@ def _row(i, row):
                                               "directpushd_kb")]
     bad = ["%d" % row[k] for k in BAD]
     if "gone_s" not in row:
-        return ["before"] + [""] * 11 + mib + bad
+        return ["before"] + [""] * 12 + mib + bad
     return ["%d" % i, "%.1f" % row["gone_s"],
             "%.1f to %.1f" % (row["first_s"], row["last_s"]),
             "%.0f %%" % (100 * row["busiest"]), "%d" % row["drained"],
             "%d" % row["told"], "%d" % row["connections"],
             "%.0f" % row["per_second"], "%d" % row["peak"],
-            "%d" % row["resumed"], "%d" % row["again"],
+            "%d" % row["resumed"], "%d" % row["unconnected"],
+            "%d" % row["again"],
             "%d" % row["needless"]] + mib + bad
 
 
