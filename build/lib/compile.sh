@@ -63,6 +63,17 @@ build_mutants ()
     compile_in "$repo/_check/mutants" --enable-werror --enable-mutants
 }
 
+# build_other_abi: module and watcher of another version, whose bus the usual
+# ones can't read; for the test of upgrades. In _check/abi.
+build_other_abi ()
+{
+    make_configure || return 1
+    configure_in "$repo/_check/abi" --enable-werror \
+        CPPFLAGS=-DDP_BUS_ABI_VERSION=255u || return 1
+    make -C "$repo/_check/abi" -j "$(jobs_n)" --no-print-directory \
+        directpushd mod_directpush.la
+}
+
 # make_value DIR TEXT: TEXT as the makefile there expands it
 make_value ()
 {

@@ -107,6 +107,8 @@ run_pytest ()
 stage_e2e ()
 {
     rm -f "$logs/e2e.xml"
+    step "build: another version of the bus" build_other_abi ||
+        cannot_run "build: another version of the bus"
     step "end-to-end tests" run_pytest || :
     if ! counts=$("$python" "$repo/build/lib/count_junit" "$logs/e2e.xml"); then
         cannot_run "end-to-end tests"

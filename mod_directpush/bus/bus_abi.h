@@ -58,8 +58,10 @@
 #include "base/dp_hash.h"
 
 #define DP_BUS_MAGIC       "DPBUS\r\n\x01"
-#define DP_BUS_ABI_VERSION 3u
 #define DP_BUS_ALIGN       4096u
+#ifndef DP_BUS_ABI_VERSION /* build_other_abi of build/lib/compile.sh: a test */
+#define DP_BUS_ABI_VERSION 3u
+#endif
 
 /* `watched_from` of a topic that nobody vouches for. */
 #define DP_BUS_UNWATCHED UINT64_MAX

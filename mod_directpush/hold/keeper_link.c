@@ -46,9 +46,19 @@ static bool is_news(_Atomic int32_t *told, int32_t what)
     return atomic_exchange_explicit(told, what, memory_order_relaxed) != what;
 }
 
+static bool is_draining(dp_keeper *k)
+{
+    pthread_mutex_lock(&k->set.lock);
+    bool is_draining = k->set.is_draining;
+    pthread_mutex_unlock(&k->set.lock);
+    return is_draining;
+}
+
+/* After an upgrade the bus is no longer for the children that leave, and again
+ * for those that have come: the latter's word counts. */
 static void tell_bus(dp_keeper *k, dp_bus_problem why)
 {
-    if (!is_news(&k->told->bus, why)) {
+    if (is_draining(k) || !is_news(&k->told->bus, why)) {
         return;
     }
     char line[768];
@@ -236,9 +246,10 @@ static bool is_alive(dp_keeper *k, dp_time_us now_us)
            && dp_bus_is_alive(&k->bus->map, now_us, DP_LINK_SILENCE_US);
 }
 
+/* Without a bus there is no place for a sign: tell_bus() has said why. */
 static void tell_silence(dp_keeper *k, bool alive)
 {
-    bool is_silent = !alive && k->link.state == DP_LINK_READY;
+    bool is_silent = k->bus && !alive && k->link.state == DP_LINK_READY;
     if (is_news(&k->told->silence, is_silent) && is_silent) {
         dp_keeper_say(k, DP_KEEPER_ERROR,
                       "directpushd gives no sign of life; phones are told to "
@@ -343,7 +354,11 @@ void dp_keeper_loop_link(dp_keeper *k, bool request_ready, bool wake_ready)
     if (!was_ready && k->link.state == DP_LINK_READY) {
         k->retry_wait_us = RETRY_MIN_US;
         is_news(&k->told->link, 0);
-        bool is_back = is_news(&k->told->gone, 0);
+        /* with a bus that nobody can use it is no better than away */
+        bool is_back = is_news(&k->told->gone, 0)
+                       && atomic_load_explicit(&k->told->bus,
+                                               memory_order_relaxed)
+                              == DP_BUS_OK;
         dp_keeper_say(k, is_back ? DP_KEEPER_NOTICE : DP_KEEPER_INFO,
                       is_back ? "directpushd is back"
                               : "connected to directpushd");

@@ -166,8 +166,11 @@ static bool open_bus(dp_watcher *w, char *problem, size_t cap)
     char path[4096];
     bus_path(w->conf, path, sizeof(path));
     w->state = dp_state_open(w->conf->state_dir);
-    if (!reopen_bus(w, path) && !create_bus(w, path, problem, cap)) {
-        return false;
+    if (!reopen_bus(w, path)) {
+        if (!create_bus(w, path, problem, cap)) {
+            return false;
+        }
+        w->wanted = dp_wanted_take(w->conf->state_dir);
     }
     const dp_bus_map *map = dp_bus_writer_map(w->bus);
     dp_state_begin(w->state, map->header->instance, dp_bus_head(map));
@@ -295,6 +298,28 @@ static bool ask_some(dp_watcher *w)
     return w->ask_slot < cap;
 }
 
+/* The same where nothing else is left of before but names. */
+static bool watch_some(dp_watcher *w)
+{
+    dp_span user, folder;
+    dp_class class;
+    dp_bus_ref ref;
+    dp_time_us end_us = dp_clock_mono_us() + ASK_TURN_US;
+    while (w->wanted && dp_clock_mono_us() < end_us) {
+        if (!dp_wanted_next(w->wanted, &user, &class, &folder)) {
+            dp_wanted_free(&w->wanted);
+            break;
+        }
+        const char *why = dp_watcher_watch(w, user, class, folder, &ref);
+        if (why) {
+            dp_log(DP_LOG_DEBUG, "%.*s %s %.*s: %s", (int)user.n,
+                   (const char *)user.p, dp_class_name(class), (int)folder.n,
+                   (const char *)folder.p, why);
+        }
+    }
+    return w->wanted != NULL;
+}
+
 static void restore(dp_watcher *w)
 {
     restoring all = {w, dp_clock_mono_us()};
@@ -337,7 +362,7 @@ static void emit_moved(void *ctx)
 static bool loop_work(void *ctx)
 {
     dp_watcher *w = ctx;
-    bool has_more = ask_some(w);
+    bool has_more = ask_some(w) | watch_some(w);
     for (size_t i = 0; i < w->sources_n; i++) {
         has_more |= w->sources[i]->ops->step(w->sources[i]);
     }
@@ -575,6 +600,18 @@ static void touch(void *ctx, dp_want *want)
     }
 }
 
+/* For a start with another bus. */
+static void keep_names(dp_watcher *w)
+{
+    int err = dp_wanted_write(w->conf->state_dir, w->wants, dp_clock_mono_us());
+    if (err) {
+        dp_log(DP_LOG_NOTICE,
+               "%s: what is watched can't be written down: %s; after a boot "
+               "devices sync twice",
+               w->conf->state_dir, strerror(err));
+    }
+}
+
 /* Who is not vouched for yet, soon after a start, would sync for nothing after
  * the next one. */
 static void finish_work(dp_watcher *w)
@@ -589,6 +626,7 @@ void dp_watcher_stop(dp_watcher *w)
     if (w->control) {
         dp_control_close(&w->control);
         finish_work(w);
+        keep_names(w);
     }
     if (w->emit) { /* every cursor as new as can be: a short absence is free */
         dp_wants_each(w->wants, touch, w);
@@ -607,6 +645,7 @@ void dp_watcher_stop(dp_watcher *w)
     if (w->state) {
         dp_state_close(&w->state);
     }
+    dp_wanted_free(&w->wanted);
     dp_loop_free(&w->loop);
     for (int i = 0; i < 2; i++) {
         if (w->locks[i] >= 0) {

@@ -11,6 +11,7 @@
 #include "watcher/control.h"
 #include "watcher/emit.h"
 #include "watcher/source.h"
+#include "watcher/wanted.h"
 
 #define DP_SOURCES_MAX 4
 
@@ -26,6 +27,7 @@ typedef struct dp_watcher {
     dp_source *sources[DP_SOURCES_MAX];
     size_t sources_n;
     uint32_t ask_slot; /* what was left from before is asked for up to it */
+    dp_wanted *wanted; /* of another bus, and not asked for yet; or NULL */
     dp_loop_timer sign;
     dp_time_us started_us;
     dp_log_cause bus_is_gone;

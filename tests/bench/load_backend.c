@@ -6,7 +6,10 @@
  * at once. It keeps nothing of a device, so that 100,000 may come and nothing
  * but the front-end is measured. One thread, epoll; ends with SIGTERM.
  *
- *     load_backend [--port N] [--port-file FILE]
+ *     load_backend [--port N] [--port-file FILE] [--trace FILE]
+ *
+ * The trace has a line for each Sync, as those of tools/device/load_trace.h, of
+ * when it looked: what came before is in the answer, had it any mail.
  */
 #include "config.h"
 
@@ -24,6 +27,7 @@
 #include <unistd.h>
 
 #include "base/dp_check.h"
+#include "tools/device/load_trace.h"
 #include "wire/eas_folders.h"
 #include "wire/eas_ping.h"
 #include "wire/eas_sync.h"
@@ -55,8 +59,11 @@ typedef struct client {
     unsigned char in[REQUEST_MAX];
 } client;
 
+static dp_load_trace trace = {.fd = -1};
+
 typedef struct request {
     dp_cmd cmd;
+    uint32_t device; /* of "load000001": 0 */
     bool is_options, has_credentials, closes;
     dp_span body;
 } request;
@@ -177,6 +184,8 @@ static size_t answer(const request *r, char *out, size_t cap)
         n = folder_sync(r->body, body);
         break;
     case DP_CMD_SYNC:
+        dp_load_trace_note(&trace, r->device, "Sync", false);
+        dp_load_trace_flush(&trace); /* before the device has the answer */
         n = sync_answer(r->body, body);
         break;
     case DP_CMD_PING:
@@ -213,6 +222,8 @@ static void take_line(char *line, request *r)
     dp_eas_query q;
     dp_eas_query_parse(dp_span_of(query + 1, (size_t)(end - query - 1)), &q);
     r->cmd = q.cmd;
+    r->device = (uint32_t)strtoul(q.device_id + strcspn(q.device_id, "0123456789"),
+                                  NULL, 10) - 1;
 }
 
 /* @return bytes of a whole request at the start of `in`; 0 not yet, -1 none */
@@ -381,17 +392,24 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         {"port", required_argument, NULL, 'p'},
         {"port-file", required_argument, NULL, 'f'},
+        {"trace", required_argument, NULL, 't'},
         {NULL, 0, NULL, 0}};
     unsigned long wanted = 0;
-    const char *file = NULL;
+    const char *file = NULL, *trace_file = NULL;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (o == '?') {
-            fputs("Usage: load_backend [--port N] [--port-file FILE]\n",
+            fputs("Usage: load_backend [--port N] [--port-file FILE] "
+                  "[--trace FILE]\n",
                   stderr);
             return 1;
         }
         wanted = o == 'p' ? strtoul(optarg, NULL, 10) : wanted;
         file = o == 'f' ? optarg : file;
+        trace_file = o == 't' ? optarg : trace_file;
+    }
+    if (!dp_load_trace_open(&trace, trace_file)) {
+        perror(trace_file);
+        return 1;
     }
     uint16_t port;
     int signals = signal_fd();

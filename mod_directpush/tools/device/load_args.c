@@ -49,6 +49,7 @@ enum {
     OPT_PUBLISH,
     OPT_LONGPOLL,
     OPT_STEPS,
+    OPT_TRACE,
     OPT_JSON
 };
 
@@ -70,6 +71,7 @@ static const struct option LONG_OPTIONS[] = {
     {"publish", required_argument, NULL, OPT_PUBLISH},
     {"longpoll", required_argument, NULL, OPT_LONGPOLL},
     {"steps", required_argument, NULL, OPT_STEPS},
+    {"trace", required_argument, NULL, OPT_TRACE},
     {"json", no_argument, NULL, OPT_JSON},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0}};
@@ -102,6 +104,7 @@ static const char HELP[] =
     "      --no-retry         who is refused (503) is left out\n"
     "      --patience S       give a step up after so long without progress,\n"
     "                         default 120\n"
+    "      --trace FILE       append what happens to each device, a line each\n"
     "      --json             one JSON object per step and line\n"
     "\n"
     "Ends with 0 when all steps were done and no answer is missing, else 1.\n";
@@ -288,6 +291,9 @@ static bool take_option(dp_load_args *a, int argc, char **argv, int option,
         return parse_longpoll(a, argc, argv, value);
     case OPT_STEPS:
         return parse_steps(a, value);
+    case OPT_TRACE:
+        a->trace_file = value;
+        return true;
     case OPT_INSECURE:
         a->is_insecure = true;
         return true;

@@ -45,6 +45,7 @@ typedef struct dp_load_args {
     const char *password_file;  /* or NULL */
     const char *ca_file;        /* or NULL */
     const char *publish_socket; /* or NULL: nothing to publish to */
+    const char *trace_file;     /* or NULL; load_trace.h */
     bool is_longpoll;
     dp_load_template subscribe, publish; /* paths, with long-polling */
     bool is_insecure, is_json, wants_full_handshakes, wants_no_retry;

@@ -21,6 +21,24 @@ const char *dp_load_failure_name(dp_load_failure f)
     return names[f];
 }
 
+const char *dp_load_cmd_name(dp_load_cmd cmd)
+{
+    static const char *const names[] = {[DP_LOAD_FOLDERSYNC] = "FolderSync",
+                                        [DP_LOAD_SYNC] = "Sync",
+                                        [DP_LOAD_WAIT] = "Ping"};
+    return names[cmd];
+}
+
+const char *dp_load_outcome_name(dp_load_outcome outcome)
+{
+    static const char *const names[] = {[DP_LOAD_NEXT] = "done",
+                                        [DP_LOAD_TOLD] = "told",
+                                        [DP_LOAD_LISTED] = "listed",
+                                        [DP_LOAD_EXPIRED] = "nothing",
+                                        [DP_LOAD_FAILED] = "failed"};
+    return names[outcome];
+}
+
 static dp_load_news news(dp_load_device *d, dp_load_outcome outcome,
                          dp_load_cmd next)
 {

@@ -25,6 +25,9 @@ typedef enum dp_load_cmd {
     DP_LOAD_WAIT /* the Ping, or the request of long-polling */
 } dp_load_cmd;
 
+/** As the query string has it; the wait is a Ping. */
+const char *dp_load_cmd_name(dp_load_cmd cmd);
+
 typedef struct dp_load_device {
     uint8_t next;     /* dp_load_cmd: what it sends next, or has sent */
     uint8_t restarts; /* in a row; see RESTARTS_MAX */
@@ -42,6 +45,7 @@ typedef struct dp_load_device {
     X(CONNECT, "connect") /* no connection */                                  \
     X(TLS, "tls")         /* no handshake */                                   \
     X(LOST, "lost")       /* the connection ended without an answer */         \
+    X(RESET, "reset")     /* … by a reset */                                   \
     X(TIMEOUT, "timeout") /* no answer in time */                              \
     X(HTTP, "http")       /* another status than 200, or no HTTP */            \
     X(STATUS, "status")   /* an answer that does not lead on */                \
@@ -64,6 +68,9 @@ typedef enum dp_load_outcome {
     DP_LOAD_EXPIRED, /* a wait has ended without: send `next` */
     DP_LOAD_FAILED   /* `failure`; try `next` later */
 } dp_load_outcome;
+
+/** `done`, `told`, `listed`, `nothing`, `failed` */
+const char *dp_load_outcome_name(dp_load_outcome outcome);
 
 typedef struct dp_load_news {
     dp_load_outcome outcome;

@@ -124,14 +124,23 @@ dp_load_io dp_load_line_open(dp_load_lines *l, dp_load_line *line,
     return DP_LOAD_IO_AGAIN;
 }
 
-static dp_load_io tls_io(SSL *ssl, int rc)
+/* EPIPE: it came before, with nothing read meanwhile. */
+static void note_reset(dp_load_line *line)
 {
-    switch (SSL_get_error(ssl, rc)) {
+    line->was_reset |= errno == ECONNRESET || errno == EPIPE;
+}
+
+static dp_load_io tls_io(dp_load_line *line, int rc)
+{
+    switch (SSL_get_error(line->ssl, rc)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
         return DP_LOAD_IO_AGAIN;
     case SSL_ERROR_ZERO_RETURN:
         return DP_LOAD_IO_END;
+    case SSL_ERROR_SYSCALL:
+        note_reset(line);
+        return DP_LOAD_IO_ERROR;
     default:
         return DP_LOAD_IO_ERROR;
     }
@@ -183,9 +192,10 @@ dp_load_io dp_load_line_connect(dp_load_lines *l, dp_load_line *line,
         return DP_LOAD_IO_ERROR;
     }
     ERR_clear_error();
+    errno = 0;
     int rc = SSL_connect(line->ssl);
     if (rc != 1) {
-        dp_load_io io = tls_io(line->ssl, rc);
+        dp_load_io io = tls_io(line, rc);
         return io == DP_LOAD_IO_END ? DP_LOAD_IO_ERROR : io;
     }
     *out_is_resumed = SSL_session_reused(line->ssl);
@@ -200,11 +210,13 @@ static dp_load_io write_some(dp_load_line *line, const char *bytes, size_t n,
     *out_n = 0;
     if (line->ssl) {
         ERR_clear_error();
+        errno = 0;
         int rc = SSL_write_ex(line->ssl, bytes, n, out_n);
-        return rc == 1 ? DP_LOAD_IO_DONE : tls_io(line->ssl, rc);
+        return rc == 1 ? DP_LOAD_IO_DONE : tls_io(line, rc);
     }
     ssize_t rc = send(line->fd, bytes, n, MSG_NOSIGNAL);
     if (rc < 0) {
+        note_reset(line);
         return errno == EAGAIN || errno == EINTR ? DP_LOAD_IO_AGAIN
                                                  : DP_LOAD_IO_ERROR;
     }
@@ -272,15 +284,17 @@ dp_load_io dp_load_line_read(dp_load_line *line, void *buf, size_t cap,
     *out_has_more = false;
     if (line->ssl) {
         ERR_clear_error();
+        errno = 0;
         int rc = SSL_read_ex(line->ssl, buf, cap, out_n);
         if (rc != 1) {
-            return tls_io(line->ssl, rc);
+            return tls_io(line, rc);
         }
         *out_has_more = SSL_has_pending(line->ssl);
         return DP_LOAD_IO_DONE;
     }
     ssize_t n = recv(line->fd, buf, cap, 0);
     if (n < 0) {
+        note_reset(line);
         return errno == EAGAIN || errno == EINTR ? DP_LOAD_IO_AGAIN
                                                  : DP_LOAD_IO_ERROR;
     }
@@ -303,5 +317,5 @@ void dp_load_line_close(dp_load_line *line)
         close(line->fd);
         line->fd = -1;
     }
-    line->is_connected = false;
+    line->is_connected = line->was_reset = false;
 }

@@ -18,6 +18,7 @@
 typedef struct dp_load_line {
     int fd;            /* -1: none */
     bool is_connected; /* TCP */
+    bool was_reset;    /* by the peer: after an ERROR of a read or a write */
     SSL *ssl;          /* NULL: none, or plain HTTP */
     dp_buf *unsent;    /* what the socket did not take, rarely; or NULL */
 } dp_load_line;

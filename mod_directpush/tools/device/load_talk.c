@@ -35,6 +35,11 @@ static void notify(dp_load_worker *w, uint32_t number, char byte)
     }
 }
 
+static void note(dp_load_worker *w, const dp_talker *d, const char *what)
+{
+    dp_load_trace_note(&w->trace, dp_talk_number(w, d), what, false);
+}
+
 /* The only place where a state changes: the counts go with it. */
 static void transit(dp_load_worker *w, dp_talker *d, dp_talk_state to)
 {
@@ -111,6 +116,7 @@ static void fail(dp_load_worker *w, dp_talker *d, dp_load_failure why,
                  int64_t retry_after_s)
 {
     DP_LOAD_COUNT(w->slot->failures[why], 1);
+    note(w, d, dp_load_failure_name(why));
     dp_talk_close(d);
     dp_wheel_unlink(&w->wheel, &d->timer);
     if (why == DP_LOAD_FAIL_DENIED ||
@@ -169,6 +175,7 @@ static void ask(dp_load_worker *w, dp_talker *d)
                                              memory_order_relaxed));
     size_t n = dp_load_request_write(w->a->requests, dp_talk_number(w, d),
                                      &d->is, w->out);
+    note(w, d, dp_load_cmd_name((dp_load_cmd)d->is.next));
     switch (dp_load_line_write(&d->line, w->out, n)) {
     case DP_LOAD_IO_DONE:
         has_asked(w, d);
@@ -191,6 +198,7 @@ static void go_on_connecting(dp_load_worker *w, dp_talker *d)
     case DP_LOAD_IO_DONE:
         DP_LOAD_COUNT(w->slot->connections, 1);
         DP_LOAD_COUNT(w->slot->resumed, is_resumed);
+        note(w, d, is_resumed ? "resumed" : "connected");
         ask(w, d);
         break;
     case DP_LOAD_IO_AGAIN:
@@ -350,6 +358,10 @@ static void answered(dp_load_worker *w, dp_talker *d,
         news = take_in(w, d, answer);
     }
     bool closes = answer->closes;
+    if (news.outcome != DP_LOAD_FAILED) { /* fail() notes that */
+        dp_load_trace_note(&w->trace, dp_talk_number(w, d),
+                           dp_load_outcome_name(news.outcome), closes);
+    }
     dp_load_pieces_free(&d->pieces); /* the answer is gone now */
     if (closes) {
         dp_talk_close(d);
@@ -383,12 +395,13 @@ static void ended(dp_load_worker *w, dp_talker *d)
     }
     if (is_stale(d)) {
         DP_LOAD_COUNT(w->slot->stale, 1);
+        note(w, d, d->line.was_reset ? "stale-reset" : "stale");
         dp_talk_close(d);
         dp_wheel_unlink(&w->wheel, &d->timer);
         dp_talk_begin(w, d); /* anew, and then it is the first */
         return;
     }
-    fail(w, d, DP_LOAD_FAIL_LOST, 0);
+    fail(w, d, d->line.was_reset ? DP_LOAD_FAIL_RESET : DP_LOAD_FAIL_LOST, 0);
 }
 
 static void take_bytes(dp_load_worker *w, dp_talker *d, size_t n)

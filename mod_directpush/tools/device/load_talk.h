@@ -11,6 +11,7 @@
 #include "base/dp_wheel.h"
 #include "tools/device/load_answer.h"
 #include "tools/device/load_line.h"
+#include "tools/device/load_trace.h"
 #include "tools/device/load_worker.h"
 
 #define DP_LOAD_READ_SIZE 65536
@@ -59,6 +60,7 @@ typedef struct dp_load_worker {
     double tokens, tokens_max, per_us; /* for new devices: --rate */
     dp_time_us tokens_at_us;
     uint64_t random;
+    dp_load_trace trace;
     unsigned char buf[DP_LOAD_READ_SIZE];
     char out[DP_LOAD_REQUEST_MAX];
 } dp_load_worker;

@@ -92,6 +92,11 @@ static bool init(dp_load_worker *w, const dp_load_worker_args *a)
     w->tokens_at_us = dp_clock_mono_us();
     w->random = (uint64_t)w->tokens_at_us ^ (a->index + 1) * 0x9E3779B97F4A7C15;
     dp_wheel_init(&w->wheel, w->tokens_at_us);
+    if (!dp_load_trace_open(&w->trace, args->trace_file)) {
+        fprintf(stderr, "directpush-device: %s: %s\n", args->trace_file,
+                strerror(errno));
+        return false;
+    }
     if (!dp_load_lines_init(&w->lines, args, why)) {
         fprintf(stderr, "directpush-device: %s\n", why);
         return false;
@@ -139,6 +144,7 @@ static bool turn(dp_load_worker *w)
         }
     }
     dp_wheel_expire(&w->wheel, dp_clock_mono_us(), dp_talk_due, w);
+    dp_load_trace_flush(&w->trace);
     return true;
 }
 
@@ -153,6 +159,7 @@ int dp_load_worker_run(const dp_load_worker_args *a)
         dp_talk_close(&w->devices[i]);
     }
     dp_load_lines_free(&w->lines);
+    dp_load_trace_close(&w->trace);
     free(w->devices);
     free(w);
     return is_good ? 0 : 1;

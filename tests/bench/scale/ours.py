@@ -63,6 +63,7 @@ class Ours:
         self.watcher = Watcher(self.where, mail.pattern, conf=[
             "topics = %d" % places, "journal = %d" % places])
         self.backend = None
+        self.backend_trace = None  # a file for the backend's
         self.httpd = None
         self.httpd_args = dict(
             children=plan.children, threads=THREADS,
@@ -83,7 +84,7 @@ class Ours:
         return self
 
     def _start(self):
-        self.backend = LoadBackend(self.where)
+        self.backend = LoadBackend(self.where, self.backend_trace)
         self.watcher.start()
         self.httpd = Httpd(self.where, self.certificate,
                            [Vhost("localhost", self.backend.port)], **self.httpd_args)

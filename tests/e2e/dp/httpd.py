@@ -131,6 +131,8 @@ class Httpd:
         self.defaults = defaults
         self.open_files = open_files
         self.process = None
+        self.build = None  # another one than the usual, of the module
+        self.under = []  # a command that it is started by
         self.tls_port = self.plain_port = self.admin_port = 0
         self.conf = os.path.join(where, "httpd.conf")
         self.error_log = os.path.join(where, "error.log")
@@ -192,7 +194,7 @@ class Httpd:
                       "%s/mod_%s.so" % (module_dir(), m))]
         if self.with_module:
             lines.append('LoadModule directpush_module "%s"' % built(
-                ".libs", "mod_directpush.so"))
+                ".libs", "mod_directpush.so", build=self.build))
         if os.geteuid() == 0:
             lines += ["User www-data", "Group www-data"]
         lines += self._mpm_lines()
@@ -290,7 +292,8 @@ class Httpd:
             if self.open_files:  # as apache2ctl does it
                 argv = ["/bin/sh", "-c", 'ulimit -n %d; exec "$@"'
                         % self.open_files, "sh"] + argv
-            self.process = Process(argv, os.path.join(self.where, "httpd.out"))
+            self.process = Process(self.under + argv,
+                                   os.path.join(self.where, "httpd.out"))
             # it listens before it knows whether it will run
             wait_until(lambda: len(self.grep("resuming normal operations"))
                        > before or not self.process.is_running,

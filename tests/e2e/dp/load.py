@@ -9,13 +9,15 @@ from .wire import GENEROUS
 
 
 class LoadBackend:
-    """tests/bench/load_backend as a process: lets everybody in, no mail."""
+    """tests/bench/load_backend as a process: lets everybody in, no mail.
+    @param trace  a file for when each Sync was answered, or None"""
 
-    def __init__(self, where):
+    def __init__(self, where, trace=None):
         port_file = os.path.join(where, "load_backend.port")
         self.process = Process(
             [built("tests", "bench", "load_backend"),
-             "--port-file", port_file],
+             "--port-file", port_file]
+            + (["--trace", trace] if trace else []),
             os.path.join(where, "load_backend.out"))
         wait_until(lambda: os.path.exists(port_file)
                    or not self.process.is_running, "load_backend listens")

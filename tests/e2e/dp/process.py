@@ -17,9 +17,10 @@ def build_dir():
     return os.environ.get("DP_BUILD_DIR", os.path.join(REPO, "_build"))
 
 
-def built(*names):
-    """A file of the build. @raise AssertionError naming it when missing"""
-    path = os.path.join(build_dir(), *names)
+def built(*names, build=None):
+    """A file of the build, or of another one.
+    @raise AssertionError naming it when missing"""
+    path = os.path.join(build or build_dir(), *names)
     assert os.path.exists(path), (
         "%s is not built; run make, or set DP_BUILD_DIR" % path)
     return path

@@ -26,6 +26,8 @@ class Watcher:
         self.more, self.maildir_lines = list(conf), list(maildir_lines)
         self.default_domain = default_domain
         self.process = None
+        self.build = None  # another one than the usual
+        self.under = []  # a command that it is started by
         for path in (self.runtime_dir, self.state_dir):
             os.makedirs(path, 0o755, exist_ok=True)
 
@@ -48,7 +50,8 @@ class Watcher:
     def spawn(self):
         """Start without waiting."""
         self.write()
-        self.process = Process([built("directpushd"), "-c", self.conf, "-F"],
+        self.process = Process(self.under + [
+            built("directpushd", build=self.build), "-c", self.conf, "-F"],
                                os.path.join(self.where, "directpushd.out"))
         return self.process
 
