@@ -13,11 +13,12 @@ import subprocess
 import time
 import urllib.parse
 
+from . import sanitizers
 from .phone import Endpoint
 from .process import Process, built, free_ports, wait_until
 from .wire import GENEROUS, Pending, Wire, http_request
 
-PROGRAM = "/usr/sbin/apache2"
+PROGRAM = sanitizers.apache()
 EAS = "/Microsoft-Server-ActiveSync"
 BAD_LEVELS = ("error", "crit", "alert", "emerg")
 # what says "a child died" at a harmless level
@@ -195,7 +196,7 @@ class Httpd:
                 ".libs", "mod_directpush.so"))
         if os.geteuid() == 0:
             lines += ["User www-data", "Group www-data"]
-        lines += self._mpm_lines()
+        lines += self._mpm_lines() + sanitizers.httpd_lines()
         lines += ["Timeout %s" % self.timeout,
                   "KeepAliveTimeout %s" % self.keepalive_timeout,
                   "MaxKeepAliveRequests %s" % self.max_keepalive,
@@ -274,7 +275,7 @@ class Httpd:
             try:
                 out += subprocess.run(
                     ["gdb", "-batch", "-ex", "bt", "-ex",
-                     "thread apply all bt 12", PROGRAM,
+                     "thread apply all bt 12", sanitizers.APACHE,
                      os.path.join(self.cores, name)], text=True, timeout=60,
                     stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
             except (OSError, subprocess.TimeoutExpired) as e:
