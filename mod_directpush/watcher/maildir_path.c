@@ -172,7 +172,8 @@ bool dp_maildir_canonical_user(char *out, size_t cap, dp_span user,
     return true;
 }
 
-/* Without openat2: step by step, following no symbolic link at all. */
+/* Without openat2: step by step, following no symbolic link at all. `relative`
+ * may well be ".", where the mailbox itself is meant. */
 static int open_step_by_step(int dirfd, const char *relative, int flags)
 {
     char name[NAME_MAX + 1];
@@ -180,7 +181,8 @@ static int open_step_by_step(int dirfd, const char *relative, int flags)
     while (at >= 0) {
         size_t n = strcspn(relative, "/");
         bool is_last = relative[n] == '\0';
-        if (n == 0 || n > NAME_MAX || strncmp(relative, "..", n) == 0) {
+        bool climbs = n == 2 && memcmp(relative, "..", 2) == 0;
+        if (n == 0 || n > NAME_MAX || climbs) {
             close(at);
             errno = EINVAL;
             return -1;
