@@ -1,10 +1,12 @@
 /* The bus under contention: one writer thread, reading threads, no locks.
- * Made for ThreadSanitizer; the claims hold without it too. */
+ * Made for ThreadSanitizer; the claims hold without it too.
+ *
+ * DP_STRESS_N: changes that are published. */
 #include <pthread.h>
 
 #include "bus_fixture.h"
 
-enum { ROUNDS = 30000, READERS = 3, TOPICS = 8 };
+enum { READERS = 3, TOPICS = 8 };
 
 typedef struct shared {
     bus_fixture *f;
@@ -72,6 +74,12 @@ static void *find(void *arg)
     return NULL;
 }
 
+static long rounds(void)
+{
+    const char *n = getenv("DP_STRESS_N");
+    return n ? atol(n) : 30000;
+}
+
 static void nothing_is_missed_and_nothing_is_torn(void **state)
 {
     bus_fixture *f = *state;
@@ -87,7 +95,7 @@ static void nothing_is_missed_and_nothing_is_torn(void **state)
         assert_int_equal(pthread_create(&followers[i], NULL, follow, &s), 0);
     }
     assert_int_equal(pthread_create(&finder, NULL, find, &s), 0);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (long i = 0, n = rounds(); i < n; i++) {
         dp_bus_publish(f->w, s.refs[i % TOPICS], i % 2, i, NULL);
         if (i % 7 == 0) {
             dp_bus_ref r = bus_topic(f, "Now and then");

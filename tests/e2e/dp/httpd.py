@@ -100,6 +100,7 @@ class Httpd:
     @param tune  {directive: value or None}, on top of TUNE
     @param children, threads, async_factor  size of the MPM
     @param open_files  `ulimit -n`, None: ours
+    @param wrapper  words before the program: a tool that runs it
     Timeout, KeepAliveTimeout and MaxKeepAliveRequests are Debian's unless said
     otherwise."""
 
@@ -109,7 +110,7 @@ class Httpd:
                  max_per_child=0, main=(), site=(), modules=(), runtime_dir="",
                  state_dir="", tls_main=False, protocols=None,
                  log_level="info ssl:warn", tune=None, defaults=True,
-                 open_files=None):
+                 open_files=None, wrapper=()):
         self.where = where
         self.certificate = certificate
         self.vhosts = list(vhosts)
@@ -131,6 +132,7 @@ class Httpd:
         self.tune.update(tune or {})
         self.defaults = defaults
         self.open_files = open_files
+        self.wrapper = list(wrapper)
         self.process = None
         self.tls_port = self.plain_port = self.admin_port = 0
         self.conf = os.path.join(where, "httpd.conf")
@@ -287,7 +289,7 @@ class Httpd:
         for attempt in range(5):
             self.write()
             before = len(self.grep("resuming normal operations"))
-            argv = [PROGRAM, "-f", self.conf, "-DFOREGROUND"]
+            argv = self.wrapper + [PROGRAM, "-f", self.conf, "-DFOREGROUND"]
             if self.open_files:  # as apache2ctl does it
                 argv = ["/bin/sh", "-c", 'ulimit -n %d; exec "$@"'
                         % self.open_files, "sh"] + argv
