@@ -25,12 +25,12 @@ APACHE = "/usr/sbin/apache2"
 
 COMMON = dict(
     print_stacktrace=1, abort_on_error=1, handle_segv=2, handle_sigbus=2,
-    # files of 10,000 phones' worth of freed memory serve nobody
+    # several servers at a time: 256 MB of freed memory for each are too much
     quarantine_size_mb=64, malloc_context_size=20,
     detect_stack_use_after_return=1, strict_string_checks=1,
     allocator_may_return_null=1)
 # Apache ends with what httpd, OpenSSL and its modules never free, and what our
-# module has in pools is unknown to LeakSanitizer; tests/valgrind looks there.
+# module has in pools is unknown to LeakSanitizer; tests/soak/memcheck looks there.
 LEAKS = {"apache": 0, "ours": 1}
 
 BAD = re.compile(r"(Address|Leak|Thread)Sanitizer|runtime error:")
