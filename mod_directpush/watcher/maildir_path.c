@@ -172,6 +172,13 @@ bool dp_maildir_canonical_user(char *out, size_t cap, dp_span user,
     return true;
 }
 
+static bool is_link(int dirfd, const char *name)
+{
+    struct stat st;
+    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0
+           && S_ISLNK(st.st_mode);
+}
+
 /* Without openat2: step by step, following no symbolic link at all. `relative`
  * may well be ".", where the mailbox itself is meant. */
 static int open_step_by_step(int dirfd, const char *relative, int flags)
@@ -191,7 +198,8 @@ static int open_step_by_step(int dirfd, const char *relative, int flags)
         name[n] = '\0';
         int step = is_last ? flags : O_PATH | O_DIRECTORY;
         int next = openat(at, name, step | O_NOFOLLOW | O_CLOEXEC);
-        int err = errno;
+        /* which a link is not with O_DIRECTORY, as if there were nothing */
+        int err = errno == ENOTDIR && is_link(at, name) ? ELOOP : errno;
         close(at);
         errno = err;
         at = next;

@@ -3,7 +3,7 @@ import hashlib
 
 import pytest
 
-from dp import wbxml
+from dp import sanitizers, wbxml
 from dp.httpd import EAS, Vhost
 from dp.wire import ConnectionLost
 
@@ -151,7 +151,7 @@ def test_a_sync_of_200_mb_costs_no_memory(make_site, rule):
     seen = site.backend.last(cmd="Sync")
     assert hashlib.sha256(response.body).hexdigest() == seen["response_sha"]
     assert seen["clear_len"] > 200 << 20
-    assert after - before < 1024, (before, after)
+    assert after - before < 1024 or sanitizers.library(), (before, after)
     # and it was understood to its end
     phone.take_sync(response)
     assert phone.start_ping(["INBOX"], 600).is_held(0.7)
@@ -167,7 +167,8 @@ def test_a_large_upload_costs_no_memory(make_site):
     before = site.httpd.rss_kb(child)
     since = site.backend.mark()
     assert phone.request("SendMail", body, timeout=300).status == 200
-    assert site.httpd.rss_kb(child) - before < 1024
+    grown = site.httpd.rss_kb(child) - before
+    assert grown < 1024 or sanitizers.library()
     assert site.backend.requests(since)[0]["body_sha"] == \
         hashlib.sha256(body).hexdigest()
 

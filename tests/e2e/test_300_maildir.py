@@ -408,8 +408,9 @@ def test_without_openat2_mailboxes_are_watched_too(make_rig, tmp_path, error):
     hierarchy = rig.watch(class_="Hierarchy", folder="*")
     box.create("Later")
     hierarchy.wait("new")
-    # nothing outside, of course
-    os.makedirs(os.path.join(rig.where, "else", "Maildir", "cur"))
-    os.symlink(os.path.join(rig.where, "else"),
-               os.path.join(rig.mail, "eve"))
-    assert rig.refused("eve")
+    # links are not followed
+    os.makedirs(os.path.join(rig.where, "outside", "Maildir", "new"))
+    os.symlink(os.path.join(rig.where, "outside"),
+               os.path.join(rig.mail, "mallory"))
+    rig.allow("mallory")
+    assert "link" in rig.refused("mallory")
