@@ -13,7 +13,7 @@ import subprocess
 import time
 import urllib.parse
 
-from . import sanitizers
+from . import sanitizers, tcp
 from .phone import Endpoint
 from .process import Process, built, free_ports, wait_until
 from .wire import GENEROUS, Pending, Wire, http_request
@@ -357,13 +357,8 @@ class Httpd:
 
     def connections(self):
         """TCP connections that this server has open on our ports."""
-        ours = {"%04X" % p for p in (self.tls_port, self.plain_port,
-                                     self.admin_port)}
-        over = {"0A", "06", "07"}  # LISTEN, TIME_WAIT, CLOSE
-        with open("/proc/net/tcp") as f:
-            rows = [line.split() for line in f.readlines()[1:]]
-        return sum(1 for r in rows if r[1].split(":")[1] in ours
-                   and r[3] not in over)
+        return sum(tcp.open_n(port) for port in (
+            self.tls_port, self.plain_port, self.admin_port))
 
     def _is_at_rest(self):
         """Does no thread of ours do anything?"""

@@ -31,7 +31,7 @@ class Site:
         self.httpd = None
         self.httpd_args = dict(
             children=1, threads=threads, max_keepalive=0,
-            async_factor=phones // threads * 2 + 200, keepalive_timeout=900,
+            async_factor=2 * phones // threads + 200, keepalive_timeout=900,
             log_level="warn", runtime_dir=self.watcher.runtime_dir,
             state_dir=os.path.join(self.where, "devices"),
             main=["DirectPushProvoke 100000"] + list(main), wrapper=wrapper)
