@@ -268,6 +268,8 @@ def test_without_descriptors_nothing_is_taken_for_absent(make_rig):
             if asked[0] == "ok":
                 assert not rig.bus.view(int(asked[1])).is_vouched
             assert not fresh.is_clean(mark), fresh.view
+    wait_until(lambda: rig.ask("watch", "alice", "Email", "Sub")[0] == "ok",
+               "what could not be opened is tried again")
     sub = rig.watch(folder="Sub")
     fresh.wait_vouched()
     box.deliver("hello", folder="Sub")
