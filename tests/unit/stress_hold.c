@@ -600,9 +600,10 @@ static void one_owner_no_change_lost_nothing_left(void **state)
  * may go, and even when the other has ended it. */
 static _Atomic unsigned turn;
 
+/* Each waits for two threads to be scheduled. */
 static unsigned meetings(void)
 {
-    return (unsigned)(wanted() / 10);
+    return (unsigned)(10000 + wanted() / 200);
 }
 
 static void *end_each(void *arg)
