@@ -24,7 +24,18 @@ class Growth:
         self.pings = late[-1][0] - late[0][0]
         self.kb = slope(late) * self.pings
         self.mean_kb = sum(kb for _, kb in late) / len(late)
-        self.enough_kb = max(ENOUGH_KB, ENOUGH_PART * self.mean_kb)
+        # and what the samples scatter by: twice the error of the slope
+        self.enough_kb = max(ENOUGH_KB, ENOUGH_PART * self.mean_kb,
+                             2 * self._error(late) * self.pings)
+
+    @staticmethod
+    def _error(points):
+        n, k = len(points), slope(points)
+        x_mean = sum(x for x, _ in points) / n
+        y_mean = sum(y for _, y in points) / n
+        rest = sum((y - y_mean - k * (x - x_mean)) ** 2 for x, y in points)
+        return (rest / (n - 2)
+                / sum((x - x_mean) ** 2 for x, _ in points)) ** 0.5
 
     @property
     def is_flat(self):
