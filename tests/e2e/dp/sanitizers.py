@@ -35,6 +35,9 @@ LEAKS = {"apache": 0, "ours": 1}
 
 BAD = re.compile(r"(Address|Leak|Thread)Sanitizer|runtime error:")
 
+# A hard stop: the MPM's close_worker_sockets() races with workers that close.
+THEIRS = re.compile(r"#0 \S+ in apr_os_sock_get .*\n.*#1 \S+ .*mod_mpm_event")
+
 _found = []  # on standard error, where no file could be written
 
 
@@ -109,6 +112,8 @@ def reports():
     out, _found[:] = list(_found), []
     for path in sorted(glob.glob(os.path.join(_where(), "report.*"))):
         with open(path, errors="replace") as f:
-            out.append(f.read())
+            text = f.read()
+        if not THEIRS.search(text):
+            out.append(text)
         os.unlink(path)
     return out
