@@ -37,11 +37,16 @@ configure_in ()
     echo "$repo $*" >"$in_dir/.configured"
 }
 
-# compile_in DIR ARGS...: configure with ARGS if need be, make all
+# prepare_in DIR ARGS...: configure with ARGS if need be
+prepare_in ()
+{
+    make_configure && configure_in "$@"
+}
+
+# compile_in DIR ARGS...: the same, and make all
 compile_in ()
 {
-    make_configure || return 1
-    configure_in "$@" || return 1
+    prepare_in "$@" || return 1
     make -C "$1" -j "$(jobs_n)" --no-print-directory
 }
 

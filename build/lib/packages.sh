@@ -18,7 +18,7 @@ packages_check="apache2 curl python3-pytest python3-pytest-timeout
     python3-pytest-xdist haproxy nghttp2-client python3-h2
     libapache2-mod-security2 libapache2-mod-evasive php-fpm php-cli
     faketime libwbxml2-utils libwbxml2-dev spin clang clang-tidy cppcheck
-    shellcheck pyflakes3 man-db xz-utils systemd libseccomp2
+    shellcheck pyflakes3 man-db xz-utils systemd libseccomp2 valgrind libc6-dbg
     $packages_bench $packages_stack"
 
 policy_file=/usr/sbin/policy-rc.d

@@ -34,26 +34,43 @@ stage_unit ()
     count_unit "unit tests and checks of the sources" "$build"
 }
 
+sanitizers_flags="-g -O1"
+
+# run_programs DIR NAMES: build these unit tests, and nothing that they do not
+# need, and run them in automake's harness
+run_programs ()
+{
+    find "$1" -name '*.trs' -exec rm -f {} +
+    make -C "$1" -j "$(jobs_n)" --no-print-directory check-TESTS \
+        check_PROGRAMS="$2" check_LTLIBRARIES= dist_check_SCRIPTS= \
+        TESTS="$2"
+}
+
 # sanitized WHAT DIR LIST PATTERN: unit tests whose name has the pattern
 # shellcheck disable=SC2016 # $(...) is make's
 sanitized ()
 {
-    if ! step "build: $3" compile_in "$2" --enable-sanitizers="$3" \
-        CFLAGS="-g -O1"; then
-        cannot_run "build: $3"
+    if ! step "configure: $3" prepare_in "$2" --enable-sanitizers="$3" \
+        CFLAGS="$sanitizers_flags"; then
+        cannot_run "configure: $3"
         return
     fi
     programs=$(make_value "$2" '$(check_PROGRAMS)' | tr ' ' '\n' | grep -E "$4")
-    step "$1" make_check "$2" "$(echo "$programs" | tr '\n' ' ')" || :
+    step "$1" run_programs "$2" "$(echo "$programs" | tr '\n' ' ')" || :
     count_unit "$1" "$2"
 }
 
-stage_san ()
+sanitizer_options ()
 {
     ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1
     UBSAN_OPTIONS=print_stacktrace=1
     TSAN_OPTIONS=second_deadlock_stack=1
     export ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
+}
+
+stage_san ()
+{
+    sanitizer_options
     sanitized "unit tests, AddressSanitizer and UBSan" \
         "$repo/_check/asan" address,undefined .
     # what more than one thread enters
@@ -92,35 +109,56 @@ stage_model ()
 
 # --- end to end ---
 
+# run_pytest DIR XML TIMEOUT MARKS: with the programs that are built in DIR
 # DP_PYTEST: other arguments, such as "-k ping"
 # shellcheck disable=SC2086
 run_pytest ()
 {
     pytest_args=${DP_PYTEST:--n 4}  # they wait more than they work
-    marks=
-    [ -n "$full" ] || marks="not slow"
-    (cd "$repo" && DP_BUILD_DIR="$build" "$python" -m pytest tests/e2e \
-        -p no:cacheprovider --timeout=240 -m "$marks" \
-        --junitxml="$logs/e2e.xml" $pytest_args)
+    (cd "$repo" && DP_BUILD_DIR="$1" "$python" -m pytest tests/e2e \
+        -p no:cacheprovider --timeout="$3" -m "$4" \
+        --junitxml="$2" $pytest_args)
 }
 
-stage_e2e ()
+# end_to_end WHAT DIR TIMEOUT MARKS
+end_to_end ()
 {
-    rm -f "$logs/e2e.xml"
+    what=$1
+    xml=$logs/e2e.xml
+    rm -f "$xml"
     step "build: another version of the bus" build_other_abi ||
         cannot_run "build: another version of the bus"
-    step "end-to-end tests" run_pytest || :
-    if ! counts=$("$python" "$repo/build/lib/count_junit" "$logs/e2e.xml"); then
-        cannot_run "end-to-end tests"
+    step "$what" run_pytest "$2" "$xml" "$3" "$4" || :
+    if ! counts=$("$python" "$repo/build/lib/count_junit" "$xml"); then
+        cannot_run "$what"
         return
     fi
     # shellcheck disable=SC2086
     set -- $counts
     if [ "$2" != 0 ]; then
         sed -n '/^=* \(FAILURES\|ERRORS\) =/,$p' "$step_log" |
-            show "end-to-end tests (all of it: $step_log)"
+            show "$what (all of it: $step_log)"
     fi
-    record "end-to-end tests" "$1" "$2" "$3"
+    record "$what" "$1" "$2" "$3"
+}
+
+stage_e2e ()
+{
+    marks=
+    [ -n "$full" ] || marks="not slow"
+    end_to_end "end-to-end tests" "$build" 240 "$marks"
+}
+
+# what is slow is about numbers, which a sanitizer makes others of
+stage_e2e_san ()
+{
+    if ! step "build: address,undefined" compile_in "$repo/_check/asan" \
+        --enable-sanitizers=address,undefined CFLAGS="$sanitizers_flags"; then
+        cannot_run "build: address,undefined"
+        return
+    fi
+    end_to_end "end-to-end tests, AddressSanitizer and UBSan" \
+        "$repo/_check/asan" 600 "not slow"
 }
 
 # --- chaos: tests/chaos ---
@@ -130,6 +168,23 @@ stage_chaos ()
     step "chaos" env DP_BUILD_DIR="$build" "$repo/tests/chaos/chaos" --seed 1 \
         ${full:+--seeds 10} --seconds 60 --devices 40 || :
     count_last_line "chaos" tail -n 60
+}
+
+# --- a great many Pings: tests/soak ---
+
+run_soak () { DP_BUILD_DIR=$build "$repo/tests/soak/$1"; }
+
+# DP_STRESS_N: transitions of holds, changes on the bus
+stage_soak ()
+{
+    as_one "10,000 Pings under valgrind" run_soak memcheck
+    as_one "memory over 1,000,000 Pings" run_soak flat
+    sanitizer_options
+    DP_STRESS_N=${DP_STRESS_N:-5000000}
+    export DP_STRESS_N
+    sanitized "millions of transitions, ThreadSanitizer" \
+        "$repo/_check/tsan" thread '(stress_hold|test_bus_threads)'
+    unset DP_STRESS_N
 }
 
 # --- lint ---

@@ -162,8 +162,10 @@ bool dp_link_flush(dp_link_client *l)
         }
         done += (size_t)n;
     }
-    memmove(l->out, l->out + done, l->out_n - done);
-    l->out_n -= done;
+    if (done > 0) { /* megabytes may wait for one who does not read */
+        memmove(l->out, l->out + done, l->out_n - done);
+        l->out_n -= done;
+    }
     return !l->is_overfull;
 }
 

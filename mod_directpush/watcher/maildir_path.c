@@ -172,7 +172,15 @@ bool dp_maildir_canonical_user(char *out, size_t cap, dp_span user,
     return true;
 }
 
-/* Without openat2: step by step, following no symbolic link at all. */
+static bool is_link(int dirfd, const char *name)
+{
+    struct stat st;
+    return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0
+           && S_ISLNK(st.st_mode);
+}
+
+/* Without openat2: step by step, following no symbolic link at all. `relative`
+ * may well be ".", where the mailbox itself is meant. */
 static int open_step_by_step(int dirfd, const char *relative, int flags)
 {
     char name[NAME_MAX + 1];
@@ -180,7 +188,8 @@ static int open_step_by_step(int dirfd, const char *relative, int flags)
     while (at >= 0) {
         size_t n = strcspn(relative, "/");
         bool is_last = relative[n] == '\0';
-        if (n == 0 || n > NAME_MAX || strncmp(relative, "..", n) == 0) {
+        bool climbs = n == 2 && memcmp(relative, "..", 2) == 0;
+        if (n == 0 || n > NAME_MAX || climbs) {
             close(at);
             errno = EINVAL;
             return -1;
@@ -189,7 +198,8 @@ static int open_step_by_step(int dirfd, const char *relative, int flags)
         name[n] = '\0';
         int step = is_last ? flags : O_PATH | O_DIRECTORY;
         int next = openat(at, name, step | O_NOFOLLOW | O_CLOEXEC);
-        int err = errno;
+        /* which a link is not with O_DIRECTORY, as if there were nothing */
+        int err = errno == ENOTDIR && is_link(at, name) ? ELOOP : errno;
         close(at);
         errno = err;
         at = next;

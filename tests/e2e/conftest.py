@@ -12,10 +12,22 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from dp import sanitizers  # noqa: E402
 from dp.httpd import Certificate  # noqa: E402
 from dp.site import Site, temp_dir  # noqa: E402
 from dp.stack.shared import end_session, shared_stack  # noqa: E402
 from dp.stack.site import StackSite  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def no_report(request):
+    """Of a sanitizer, if the build has one."""
+    marker = request.node.get_closest_marker("unsanitized")
+    if marker and sanitizers.library():
+        pytest.skip(marker.args[0])
+    yield
+    found = sanitizers.reports()
+    assert not found, "reports:\n" + "\n".join(found)
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +66,7 @@ def _sites(request, new):
     if not failures:
         for site in ours:
             site.remove()
+    sites.clear()  # pytest keeps the node; 5,000 phones' bytes with it
     assert not failures, "after the test:\n" + "\n".join(
         failures + ["state kept in " + site.where for site in ours])
 
@@ -111,4 +124,6 @@ def pytest_configure(config):
         "markers", "site(**kw): arguments of dp.site.Site for this test")
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))  # to gdb.out
+    config.addinivalue_line(
+        "markers", "unsanitized(reason): not with a build for a sanitizer")
     config.addinivalue_line("markers", "slow: takes long; for --full")

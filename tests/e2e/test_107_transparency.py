@@ -3,7 +3,7 @@ import hashlib
 
 import pytest
 
-from dp import wbxml
+from dp import sanitizers, wbxml
 from dp.httpd import EAS, Vhost
 from dp.wire import ConnectionLost
 
@@ -39,10 +39,10 @@ def test_a_response_arrives_as_the_backend_sent_it(site, rule):
 
 @pytest.mark.parametrize("size", [0, 1, 13, 5000, 3_000_000])
 def test_a_request_arrives_as_the_phone_sent_it(site, size):
+    body = (bytes(i * 7 % 256 for i in range(256)) * (size // 256 + 1))[:size]
     phone = site.phone()
     phone.foldersync()
     for command in ("Sync", "SendMail", "ItemOperations"):
-        body = bytes(i * 7 % 256 for i in range(size))
         since = site.backend.mark()
         phone.request(command, body)
         (seen,) = site.backend.requests(since)
@@ -151,7 +151,7 @@ def test_a_sync_of_200_mb_costs_no_memory(make_site, rule):
     seen = site.backend.last(cmd="Sync")
     assert hashlib.sha256(response.body).hexdigest() == seen["response_sha"]
     assert seen["clear_len"] > 200 << 20
-    assert after - before < 1024, (before, after)
+    assert after - before < 1024 or sanitizers.library(), (before, after)
     # and it was understood to its end
     phone.take_sync(response)
     assert phone.start_ping(["INBOX"], 600).is_held(0.7)
@@ -167,7 +167,8 @@ def test_a_large_upload_costs_no_memory(make_site):
     before = site.httpd.rss_kb(child)
     since = site.backend.mark()
     assert phone.request("SendMail", body, timeout=300).status == 200
-    assert site.httpd.rss_kb(child) - before < 1024
+    grown = site.httpd.rss_kb(child) - before
+    assert grown < 1024 or sanitizers.library()
     assert site.backend.requests(since)[0]["body_sha"] == \
         hashlib.sha256(body).hexdigest()
 

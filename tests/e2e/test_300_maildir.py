@@ -1,9 +1,11 @@
 """The maildir source: what is a change, what is none, and of which folder."""
 import os
 import shutil
+import sys
 
 import pytest
 
+from dp import filtered
 from dp.process import wait_until
 
 pytest_plugins = "dp_watcher"
@@ -388,3 +390,27 @@ def test_a_big_folder_is_vouched_for_when_it_is_scanned(rig):
     with rig.watcher.control() as c:
         assert "30001 messages" in c.ask("verify", "alice", "Email",
                                          "INBOX")[1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="filters as root")
+@pytest.mark.parametrize("error", ["ENOSYS", "EPERM"])
+def test_without_openat2_mailboxes_are_watched_too(make_rig, tmp_path, error):
+    """Linux before 5.6, and containers whose filter does not know it."""
+    names = tmp_path / "names"
+    names.write_text("openat2")
+    rig = make_rig(wrapper=[sys.executable, filtered.__file__, str(names),
+                            "without-" + error])
+    box = rig.maildir().create("Archive")
+    topics = {"INBOX": rig.watch(), "Archive": rig.watch(folder="Archive")}
+    for name, topic in topics.items():
+        box.deliver("hello", name)
+        topic.wait("new")
+    hierarchy = rig.watch(class_="Hierarchy", folder="*")
+    box.create("Later")
+    hierarchy.wait("new")
+    # links are not followed
+    os.makedirs(os.path.join(rig.where, "outside", "Maildir", "new"))
+    os.symlink(os.path.join(rig.where, "outside"),
+               os.path.join(rig.mail, "mallory"))
+    rig.allow("mallory")
+    assert "link" in rig.refused("mallory")

@@ -142,7 +142,8 @@ def test_a_scan_that_takes_longer_than_the_interval_ends(make_rig, tmp_path,
     with monkeypatch.context() as m:
         m.setenv("DP_SLOW", slow)
         m.setenv("LD_PRELOAD", library)
-        m.setenv("ASAN_OPTIONS", "verify_asan_link_order=0")
+        m.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "")
+                 + ":verify_asan_link_order=0")
         rig.start()
     inbox, others = rig.watch(), rig.watch("bob")
     mark = rig.bus.head

@@ -19,6 +19,12 @@ def server():
     server.stop()
 
 
+@pytest.fixture
+def make_rig(server, make_rig):
+    """A server that ends before directpushd would be a trouble, rightly."""
+    return make_rig
+
+
 def section(rig_dir, server, interval=1, **more):
     path = os.path.join(rig_dir, "dav.password")
     with open(path, "w") as f:

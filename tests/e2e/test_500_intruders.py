@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from dp import wbxml
+from dp import sanitizers, wbxml
 from dp.process import wait_until
 from dp.wire import ConnectionLost, Pending
 from test_104_devices import twin
@@ -223,7 +223,8 @@ def unauthenticated(make_site, n):
     assert b"testphone" in stored(site) and b"intruder" not in stored(site)
     for pid in children:
         grown = site.httpd.rss_kb(pid) - before[pid]
-        assert grown < 4096, "%d KB more in a child" % grown
+        assert grown < 4096 or sanitizers.library(), \
+            "%d KB more in a child" % grown
     assert site.httpd.children() == children
     # from the same address, an honest phone that comes anew
     other, other_ping = site.held_phone(user="bob")

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from dp import sanitizers
 from dp.process import wait_until
 
 pytest_plugins = "dp_watcher"
@@ -217,7 +218,8 @@ def test_garbage_of_sixty_connections_harms_nobody(open_rig, what):
         wait_until(lambda: inbox.view.changed_new > mark)
         grown = rss_kb(rig.watcher.pid) - before
     # each peer: a line, answers up to twice 64 KB; and 1,000 mailboxes
-    assert grown < 60 * 160 + 4096, "%d KB more" % grown
+    assert grown < 60 * 160 + 4096 or sanitizers.library(), \
+        "%d KB more" % grown
     wait_until(lambda: rig.watcher.status()["connections"] == 1)
     said = len(rig.watcher.output().splitlines())
     assert said < 10, "%d lines in the log" % said

@@ -88,6 +88,7 @@ def dav():
     server.stop()
 
 
+@pytest.mark.unsanitized("shadows of memory are 20 TB")
 def test_no_secret_lies_about(make_site, dav, tmp_path):
     password = tmp_path / "dav.password"
     password.write_text(DAV + "\n")

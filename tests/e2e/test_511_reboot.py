@@ -44,7 +44,7 @@ def reboot(site):
     site.watcher.stop()
     for name in os.listdir(site.watcher.runtime_dir):
         os.unlink(os.path.join(site.watcher.runtime_dir, name))
-    site.watcher.under = site.httpd.under = another_boot(site)
+    site.watcher.wrapper = site.httpd.wrapper = another_boot(site)
     site.watcher.start()
     site.httpd.start()
 

@@ -7,7 +7,9 @@
  *    misses anything; no answer says "nothing" over what came before its end
  *  - everything ends, and is freed
  *
- * DP_STRESS_S: for how long, seconds.
+ * Children come and go: each is stopped while its workers go on.
+ *
+ * DP_STRESS_N: transitions of holds, at least.
  */
 #include <sched.h>
 
@@ -471,8 +473,10 @@ static void begin(void)
         snprintf(s.device[i], sizeof(s.device[i]), "D%d", i);
         for (int f = 0; f < PER_PING; f++) {
             s.conn[i].folder[f] = (i + f * 5) % FOLDERS;
+            atomic_store(&s.conn[i].mark[f], 0);
         }
     }
+    memset(s.published, 0, sizeof(s.published));
     fw_bus_new(s.fw, false);
     s.instance = s.fw->instance;
     vouch_all();
@@ -494,17 +498,26 @@ static void begin(void)
     }
 }
 
-/* Drained, taken back, freed; and nothing is left. */
-static void finish_all(void)
+/* As httpd stops a child: the phones whose Pings end come again meanwhile. */
+static void drain(void)
 {
     dp_hold_set *set = dp_keeper_set(s.k);
+    dp_time_us until = dp_clock_mono_us() + 60 * DP_SECOND_US;
     dp_keeper_drain(s.k, DP_SECOND_US / 20);
     for (size_t left = 1; left;) {
+        DP_ASSERT(dp_clock_mono_us() < until);
         pthread_mutex_lock(&set->lock);
         left = set->watching_n + set->owned_n;
         pthread_mutex_unlock(&set->lock);
         usleep(100);
     }
+}
+
+/* Taken back, freed; and nothing is left. */
+static void finish_all(void)
+{
+    dp_hold_set *set = dp_keeper_set(s.k);
+    drain();
     dp_keeper_stop(&s.k);
     dp_clerk_stop(&s.clerk);
     for (int i = 0; i < CONNS; i++) {
@@ -526,36 +539,56 @@ static void finish_all(void)
     free(s.counters);
 }
 
-static dp_time_us duration(void)
+static uint64_t wanted(void)
 {
-    const char *n = getenv("DP_STRESS_S");
-    return (n ? atoi(n) : 5) * DP_SECOND_US;
+    const char *n = getenv("DP_STRESS_N");
+    return n ? strtoull(n, NULL, 10) : 100000;
 }
 
-static void one_owner_no_change_lost_nothing_left(void **state)
+/* A hold that is parked became PARKING and HELD, at least once each. */
+static uint64_t transitions(void)
+{
+    return 2 * atomic_load(&s.parks_n) + atomic_load(&s.answers_n)
+           + atomic_load(&s.takes_n) + atomic_load(&s.closes_n);
+}
+
+/* One child, from its start to its end. @return rounds */
+static unsigned live(unsigned *seed, uint64_t until)
 {
     pthread_t thread[WORKERS];
-    unsigned seed = 3, rounds = 0;
+    unsigned rounds = 0;
     begin();
+    atomic_store(&s.is_over, false);
     for (uintptr_t i = 0; i < WORKERS; i++) {
         assert_int_equal(
             pthread_create(&thread[i], NULL, worker, (void *)(i + 1)), 0);
     }
-    for (dp_time_us until = dp_clock_mono_us() + duration();
-         dp_clock_mono_us() < until; rounds++) {
-        burst(&seed);
+    for (; rounds == 0 || transitions() < until; rounds++) {
+        burst(seed);
         if (rounds % 8 == 7) {
             replace_bus();
         }
         come_to_rest();
     }
+    drain();
     atomic_store(&s.is_over, true);
     for (int i = 0; i < WORKERS; i++) {
         pthread_join(thread[i], NULL);
     }
     finish_all();
-    print_message("%u rounds: %llu published, %llu parked, %llu answered, "
-                  "%llu taken, %llu closed\n", rounds,
+    return rounds;
+}
+
+static void one_owner_no_change_lost_nothing_left(void **state)
+{
+    enum { CHILDREN = 4 };
+    unsigned seed = 3, rounds = 0;
+    for (uint64_t child = 1; child <= CHILDREN; child++) {
+        rounds += live(&seed, wanted() * child / CHILDREN);
+    }
+    print_message("%u rounds, %llu transitions at least: %llu published, "
+                  "%llu parked, %llu answered, %llu taken, %llu closed\n",
+                  rounds, (unsigned long long)transitions(),
                   (unsigned long long)atomic_load(&s.publishes_n),
                   (unsigned long long)atomic_load(&s.parks_n),
                   (unsigned long long)atomic_load(&s.answers_n),
@@ -567,10 +600,10 @@ static void one_owner_no_change_lost_nothing_left(void **state)
  * may go, and even when the other has ended it. */
 static _Atomic unsigned turn;
 
-/* About as many as fit into the time. */
+/* Each waits for two threads to be scheduled. */
 static unsigned meetings(void)
 {
-    return (unsigned)(duration() / DP_SECOND_US) * 8000;
+    return (unsigned)(10000 + wanted() / 200);
 }
 
 static void *end_each(void *arg)

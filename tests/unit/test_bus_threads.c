@@ -1,16 +1,18 @@
 /* The bus under contention: one writer thread, reading threads, no locks.
- * Made for ThreadSanitizer; the claims hold without it too. */
+ * Made for ThreadSanitizer; the claims hold without it too.
+ *
+ * DP_STRESS_N: changes that are published. */
 #include <pthread.h>
 
 #include "bus_fixture.h"
 
-enum { ROUNDS = 30000, READERS = 3, TOPICS = 8 };
+enum { READERS = 3, TOPICS = 8 };
 
 typedef struct shared {
     bus_fixture *f;
     dp_bus_ref refs[TOPICS];
     /* of the first topic: the seq at each count */
-    _Atomic uint64_t seqs[ROUNDS / TOPICS + 2];
+    _Atomic uint64_t *seqs;
     _Atomic int is_done;
 } shared;
 
@@ -77,13 +79,22 @@ static void *find(void *arg)
     return NULL;
 }
 
+static long rounds(void)
+{
+    const char *n = getenv("DP_STRESS_N");
+    return n ? atol(n) : 30000;
+}
+
 static void nothing_is_missed_and_nothing_is_torn(void **state)
 {
     bus_fixture *f = *state;
     static shared s;
     pthread_t followers[READERS], finder;
     char name[32];
+    const long n = rounds();
     s.f = f;
+    s.seqs = calloc((size_t)n / TOPICS + 2, sizeof(*s.seqs));
+    assert_non_null(s.seqs);
     for (int i = 0; i < TOPICS; i++) {
         snprintf(name, sizeof(name), "F%d", i);
         s.refs[i] = bus_topic(f, name);
@@ -92,7 +103,7 @@ static void nothing_is_missed_and_nothing_is_torn(void **state)
         assert_int_equal(pthread_create(&followers[i], NULL, follow, &s), 0);
     }
     assert_int_equal(pthread_create(&finder, NULL, find, &s), 0);
-    for (int i = 0; i < ROUNDS; i++) {
+    for (long i = 0; i < n; i++) {
         if (i % TOPICS == 0) {
             atomic_store(&s.seqs[i / TOPICS + 1], dp_bus_head(&f->map) + 1);
         }
@@ -113,6 +124,7 @@ static void nothing_is_missed_and_nothing_is_torn(void **state)
         pthread_join(followers[i], NULL);
     }
     pthread_join(finder, NULL);
+    free(s.seqs);
 }
 
 int main(void)

@@ -13,11 +13,12 @@ import subprocess
 import time
 import urllib.parse
 
+from . import sanitizers, tcp
 from .phone import Endpoint
 from .process import Process, built, free_ports, wait_until
 from .wire import GENEROUS, Pending, Wire, http_request
 
-PROGRAM = "/usr/sbin/apache2"
+PROGRAM = sanitizers.apache()
 EAS = "/Microsoft-Server-ActiveSync"
 BAD_LEVELS = ("error", "crit", "alert", "emerg")
 # what says "a child died" at a harmless level
@@ -99,6 +100,7 @@ class Httpd:
     @param tune  {directive: value or None}, on top of TUNE
     @param children, threads, async_factor  size of the MPM
     @param open_files  `ulimit -n`, None: ours
+    @param wrapper  words before the program: a tool that runs it
     Timeout, KeepAliveTimeout and MaxKeepAliveRequests are Debian's unless said
     otherwise."""
 
@@ -108,7 +110,7 @@ class Httpd:
                  max_per_child=0, main=(), site=(), modules=(), runtime_dir="",
                  state_dir="", tls_main=False, protocols=None,
                  log_level="info ssl:warn", tune=None, defaults=True,
-                 open_files=None):
+                 open_files=None, wrapper=()):
         self.where = where
         self.certificate = certificate
         self.vhosts = list(vhosts)
@@ -130,9 +132,9 @@ class Httpd:
         self.tune.update(tune or {})
         self.defaults = defaults
         self.open_files = open_files
+        self.wrapper = list(wrapper)
         self.process = None
         self.build = None  # another one than the usual, of the module
-        self.under = []  # a command that it is started by
         self.tls_port = self.plain_port = self.admin_port = 0
         self.conf = os.path.join(where, "httpd.conf")
         self.error_log = os.path.join(where, "error.log")
@@ -197,7 +199,7 @@ class Httpd:
                 ".libs", "mod_directpush.so", build=self.build))
         if os.geteuid() == 0:
             lines += ["User www-data", "Group www-data"]
-        lines += self._mpm_lines()
+        lines += self._mpm_lines() + sanitizers.httpd_lines()
         lines += ["Timeout %s" % self.timeout,
                   "KeepAliveTimeout %s" % self.keepalive_timeout,
                   "MaxKeepAliveRequests %s" % self.max_keepalive,
@@ -276,7 +278,7 @@ class Httpd:
             try:
                 out += subprocess.run(
                     ["gdb", "-batch", "-ex", "bt", "-ex",
-                     "thread apply all bt 12", PROGRAM,
+                     "thread apply all bt 12", sanitizers.APACHE,
                      os.path.join(self.cores, name)], text=True, timeout=60,
                     stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
             except (OSError, subprocess.TimeoutExpired) as e:
@@ -288,11 +290,11 @@ class Httpd:
         for attempt in range(5):
             self.write()
             before = len(self.grep("resuming normal operations"))
-            argv = [PROGRAM, "-f", self.conf, "-DFOREGROUND"]
+            argv = self.wrapper + [PROGRAM, "-f", self.conf, "-DFOREGROUND"]
             if self.open_files:  # as apache2ctl does it
                 argv = ["/bin/sh", "-c", 'ulimit -n %d; exec "$@"'
                         % self.open_files, "sh"] + argv
-            self.process = Process(self.under + argv,
+            self.process = Process(argv,
                                    os.path.join(self.where, "httpd.out"))
             # it listens before it knows whether it will run
             wait_until(lambda: len(self.grep("resuming normal operations"))
@@ -357,13 +359,8 @@ class Httpd:
 
     def connections(self):
         """TCP connections that this server has open on our ports."""
-        ours = {"%04X" % p for p in (self.tls_port, self.plain_port,
-                                     self.admin_port)}
-        over = {"0A", "06", "07"}  # LISTEN, TIME_WAIT, CLOSE
-        with open("/proc/net/tcp") as f:
-            rows = [line.split() for line in f.readlines()[1:]]
-        return sum(1 for r in rows if r[1].split(":")[1] in ours
-                   and r[3] not in over)
+        return sum(tcp.open_n(port) for port in (
+            self.tls_port, self.plain_port, self.admin_port))
 
     def _is_at_rest(self):
         """Does no thread of ours do anything?"""

@@ -63,6 +63,8 @@ def _end_with_parent():
 class Process:
     """A child in the foreground. Its output goes to a file; it ends with us."""
 
+    when_ended = []  # functions that are called with the file of its output
+
     def __init__(self, argv, output, env=None, **kw):
         self.argv = argv
         self.output_file = output
@@ -104,4 +106,6 @@ class Process:
                 self.popen.kill()
                 self.popen.wait(timeout)
                 return None
+        for look_at in self.when_ended:
+            look_at(self.output_file)
         return self.popen.returncode

@@ -12,10 +12,11 @@ from .wire import GENEROUS
 class Watcher:
     """@param maildir  pattern of the maildir source (%u, %n, %d)
     @param conf  further lines of directpushd.conf
-    @param maildir_lines  further lines within its maildir section"""
+    @param maildir_lines  further lines within its maildir section
+    @param wrapper  words before the program: a tool that runs it"""
 
     def __init__(self, where, maildir, group="www-data", conf=(),
-                 default_domain=None, maildir_lines=()):
+                 default_domain=None, maildir_lines=(), wrapper=()):
         self.where = where
         self.runtime_dir = os.path.join(where, "run")
         self.state_dir = os.path.join(where, "watcher")
@@ -25,9 +26,9 @@ class Watcher:
         self.maildir, self.group = maildir, group
         self.more, self.maildir_lines = list(conf), list(maildir_lines)
         self.default_domain = default_domain
+        self.wrapper = list(wrapper)
         self.process = None
         self.build = None  # another one than the usual
-        self.under = []  # a command that it is started by
         for path in (self.runtime_dir, self.state_dir):
             os.makedirs(path, 0o755, exist_ok=True)
 
@@ -50,9 +51,10 @@ class Watcher:
     def spawn(self):
         """Start without waiting."""
         self.write()
-        self.process = Process(self.under + [
-            built("directpushd", build=self.build), "-c", self.conf, "-F"],
-                               os.path.join(self.where, "directpushd.out"))
+        self.process = Process(
+            self.wrapper + [built("directpushd", build=self.build), "-c",
+                            self.conf, "-F"],
+            os.path.join(self.where, "directpushd.out"))
         return self.process
 
     def start(self):
