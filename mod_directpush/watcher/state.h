@@ -9,6 +9,7 @@
  *                say "nothing changed meanwhile". Never synced: it counts for
  *                nothing after a reboot, and a lost record costs one Sync per
  *                device.
+ *   wanted       names for a start with another bus: wanted.h.
  *
  * When the instance is another one (new boot, new bus) the cursors are thrown
  * away unread: a crash of the machine may have left anything in them.

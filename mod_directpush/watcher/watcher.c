@@ -606,8 +606,8 @@ static void keep_names(dp_watcher *w)
     int err = dp_wanted_write(w->conf->state_dir, w->wants, dp_clock_mono_us());
     if (err) {
         dp_log(DP_LOG_NOTICE,
-               "%s: what is watched can't be written down: %s; after a boot "
-               "devices sync twice",
+               "%s: the names of what is watched can't be written there: %s; "
+               "after a boot some devices sync twice",
                w->conf->state_dir, strerror(err));
     }
 }

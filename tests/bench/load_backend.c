@@ -222,8 +222,8 @@ static void take_line(char *line, request *r)
     dp_eas_query q;
     dp_eas_query_parse(dp_span_of(query + 1, (size_t)(end - query - 1)), &q);
     r->cmd = q.cmd;
-    r->device = (uint32_t)strtoul(q.device_id + strcspn(q.device_id, "0123456789"),
-                                  NULL, 10) - 1;
+    const char *number = q.device_id + strcspn(q.device_id, "0123456789");
+    r->device = (uint32_t)strtoul(number, NULL, 10) - 1;
 }
 
 /* @return bytes of a whole request at the start of `in`; 0 not yet, -1 none */

@@ -66,6 +66,7 @@ def most_within(times, span):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a boot's id needs root")
+@pytest.mark.timeout(900)  # who is sent away comes back after half a minute
 def test_each_phone_syncs_once_and_no_faster_than_provoke(make_site, load,
                                                           tmp_path):
     site = make_site(

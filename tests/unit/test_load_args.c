@@ -71,6 +71,10 @@ static void what_is_not_said_is_chosen(void **state)
     assert_string_equal(a.folder, "Inbox");
     assert_false(a.is_json || a.is_insecure || a.wants_no_retry ||
                  a.wants_full_handshakes || a.is_longpoll);
+    assert_null(a.trace_file);
+    dp_load_args_free(&a);
+    assert_right(MANY "--trace /tmp/t http://127.0.0.1:8080 user%d", &a);
+    assert_string_equal(a.trace_file, "/tmp/t");
     dp_load_args_free(&a);
 }
 

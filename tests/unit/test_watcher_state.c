@@ -4,9 +4,11 @@
 #include <sys/stat.h>
 
 #include "bus_fixture.h"
+#include "bus/bus_link.h"
 #include "watcher/emit.h"
 #include "watcher/log.h"
 #include "watcher/state_record.h"
+#include "watcher/wanted.h"
 
 typedef struct fixture {
     bus_fixture *bus;
@@ -65,6 +67,8 @@ static int teardown(void **state)
     snprintf(path, sizeof(path), "%s/seq", f->bus->dir);
     unlink(path);
     snprintf(path, sizeof(path), "%s/cursors.mdb", f->bus->dir);
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/wanted", f->bus->dir);
     unlink(path);
     bus_teardown((void **)&f->bus);
     free(f);
@@ -285,6 +289,56 @@ static void a_state_of_garbage_is_no_state(void **state)
     }
 }
 
+static bool is_next(dp_wanted *w, const char *expected)
+{
+    dp_span user, folder;
+    dp_class class;
+    char text[128];
+    if (!dp_wanted_next(w, &user, &class, &folder)) {
+        return *expected == '\0';
+    }
+    snprintf(text, sizeof(text), "%.*s %s %.*s", (int)user.n,
+             (const char *)user.p, dp_class_name(class), (int)folder.n,
+             (const char *)folder.p);
+    return strcmp(text, expected) == 0;
+}
+
+/* For a start with another bus: what is vouched for, and asked for of late. */
+static void names_of_what_was_watched_are_written_and_taken_once(void **state)
+{
+    fixture *f = *state;
+    const dp_time_us now_us = DP_LINK_WATCH_EXPIRY_S * DP_SECOND_US;
+    dp_want *odd = get(f, "a\tb%"), *old = get(f, "Old");
+    dp_want_renew(f->wants, odd, now_us);
+    dp_want_renew(f->wants, old, now_us / 2 - 1);
+    dp_emit_vouch(f->emit, odd);
+    dp_emit_vouch(f->emit, old);
+    dp_want_renew(f->wants, get(f, "Unwatched"), now_us);
+    assert_int_equal(dp_wanted_write(f->bus->dir, f->wants, now_us), 0);
+    dp_wanted *w = dp_wanted_take(f->bus->dir);
+    assert_non_null(w);
+    assert_true(is_next(w, "alice Email a\tb%"));
+    assert_true(is_next(w, ""));
+    dp_wanted_free(&w);
+    assert_null(dp_wanted_take(f->bus->dir));
+}
+
+static void names_of_garbage_are_left_out(void **state)
+{
+    static const char text[] = "\n\t\nbob\nbob\tEmail\tA\tB\nbob\tEmail\t%Z\n"
+                               "bob\tEmail\tINBOX\nno end\tEmail\tINBOX";
+    fixture *f = *state;
+    char path[96];
+    snprintf(path, sizeof(path), "%s/wanted", f->bus->dir);
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CREAT, 0600);
+    assert_int_equal(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
+    close(fd);
+    dp_wanted *w = dp_wanted_take(f->bus->dir);
+    assert_true(is_next(w, "bob Email INBOX"));
+    assert_true(is_next(w, ""));
+    dp_wanted_free(&w);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -299,6 +353,8 @@ int main(void)
         TEST(stored_records_are_of_their_instance),
         TEST(seqs_are_leased_ahead),
         TEST(a_state_of_garbage_is_no_state),
+        TEST(names_of_what_was_watched_are_written_and_taken_once),
+        TEST(names_of_garbage_are_left_out),
     };
     dp_log_set_level(DP_LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,8 +14,8 @@
 bool dp_load_trace_open(dp_load_trace *t, const char *file)
 {
     t->n = 0;
-    t->fd = file ? open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)
-                 : -1;
+    t->fd =
+        file ? open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644) : -1;
     return !file || t->fd >= 0;
 }
 
@@ -43,10 +43,9 @@ void dp_load_trace_note(dp_load_trace *t, uint32_t device, const char *what,
     if (t->n + LINE_MAX_BYTES > sizeof(t->buf)) {
         dp_load_trace_flush(t);
     }
-    t->n += (size_t)snprintf(t->buf + t->n, LINE_MAX_BYTES,
-                             "%" PRId64 " %" PRIu32 " %s%s\n",
-                             (int64_t)dp_clock_mono_us(), device, what,
-                             closes ? " close" : "");
+    t->n += (size_t)snprintf(
+        t->buf + t->n, LINE_MAX_BYTES, "%" PRId64 " %" PRIu32 " %s%s\n",
+        (int64_t)dp_clock_mono_us(), device, what, closes ? " close" : "");
 }
 
 void dp_load_trace_close(dp_load_trace *t)
