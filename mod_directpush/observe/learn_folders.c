@@ -221,36 +221,45 @@ static bool is_newer(dp_mark a, dp_mark than)
     return a.instance && (a.instance != than.instance || a.seq > than.seq);
 }
 
+/* Changed so shortly before the request that the backend may not have shown all
+ * of it, whatever it did show: nobody counts changes of folders. */
+static bool is_lagging(const dp_exchange *x, uint64_t mark, dp_bus_view *out,
+                       uint64_t *out_newest)
+{
+    if (!dp_learn_look(x, DP_CLASS_HIERARCHY,
+                       DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS), out)) {
+        return false;
+    }
+    uint64_t newest = out->changed > out->watched_from ? out->changed
+                                                       : out->watched_from;
+    *out_newest = newest;
+    return newest > mark && newest <= x->start.seq
+           && x->began_us - out->changed_at_us < x->env.backend_lag_us;
+}
+
 /* The hierarchy's mark, as complete() of learn_marks does it. */
 static void complete(dp_exchange *x, dp_hier_state *h, const hier_keys *k)
 {
     dp_bus_view v;
+    uint64_t newest;
     bool has_brought = k->is_zero || x->as.folders.response.changes_n > 0;
     uint64_t mark = h->mark.instance == x->start.instance ? h->mark.seq : 0;
+    bool lags = is_lagging(x, mark, &v, &newest);
 
-    h->lag_until_us = 0;
+    h->lag_until_us = lags ? v.changed_at_us + x->env.backend_lag_us : 0;
     h->announced_n = 0;
-    if (!has_brought
-        && dp_learn_look(x, DP_CLASS_HIERARCHY,
-                         DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS), &v)) {
-        uint64_t newest =
-            v.changed > v.watched_from ? v.changed : v.watched_from;
-        if (newest > mark && newest <= x->start.seq
-            && x->began_us - v.changed_at_us < x->env.backend_lag_us) {
-            h->lag_until_us = v.changed_at_us + x->env.backend_lag_us;
-            h->announced = (dp_mark){x->start.instance, newest};
-            return;
-        }
+    if (lags) {
+        h->announced = (dp_mark){x->start.instance, newest};
     }
-    if (!x->start.instance) {
-        return;
-    }
-    if (has_brought) {
+    if (has_brought && x->start.instance) {
         h->prov = x->start;
+        if (lags) {
+            h->prov.seq = mark ? mark : 1; /* as leave_mark() of learn_marks */
+        }
         h->prov_token = dp_learn_token(x);
         x->is_hierarchy = true;
     }
-    else if (is_newer(x->start, h->mark)) {
+    else if (!lags && is_newer(x->start, h->mark)) {
         h->mark = x->start;
     }
 }

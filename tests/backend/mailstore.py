@@ -283,7 +283,7 @@ class MailStore:
                         if self.lag and time.time() - max(
                                 st.st_mtime, st.st_ctime) < self.lag:
                             continue
-                        uids[base] = self._next_uid(user, path)
+                        uids[base] = self._next_uid(user, path, uids)
                     if sub == "new" and self.select_moves:
                         # as Dovecot does when a client opens the folder
                         to = os.path.join(where, "cur", base + ":2," + flags)
@@ -371,13 +371,15 @@ class MailStore:
             uids = self.uids.setdefault(
                 (user, self.guid(user, path) or path), {})
             if base not in uids:
-                uids[base] = self._next_uid(user, path)
+                uids[base] = self._next_uid(user, path, uids)
             return str(uids[base])
 
-    def _next_uid(self, user, path):
-        """Never twice in a folder of this name, though it is made anew."""
-        self.highest[user, path] = self.highest.get((user, path), 0) + 1
-        return self.highest[user, path]
+    def _next_uid(self, user, path, uids):
+        """Never twice in a folder of this name, though it is made anew, nor in
+        this folder, though it has another name now."""
+        uid = max([self.highest.get((user, path), 0), *uids.values()]) + 1
+        self.highest[user, path] = uid
+        return uid
 
     # --- collections in memory ---
 

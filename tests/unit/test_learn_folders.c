@@ -225,6 +225,29 @@ static void a_lagging_backend_leaves_the_mark(void **state)
     assert_int_equal(lab_hier(l).lag_until_us, 0);
 }
 
+/* Two folders shortly after each other, and a backend that shows the first. */
+static void the_first_of_two_young_folders_does_not_count_for_both(void **state)
+{
+    lab *l = *state;
+    static const lab_folder one[] = {{'A', "4", "0", "New", 12}};
+    lab_bus(l);
+    dp_bus_ref h = lab_topic(l, DP_CLASS_HIERARCHY, "*");
+    lab_tick(l, 60 * DP_SECOND_US);
+    sync_all(l, "h1", "h1", NULL, 0);
+    uint64_t first = hier_mark(l);
+    uint64_t seq = lab_change(l, h);
+    lab_tick(l, DP_SECOND_US);
+    sync_all(l, "h1", "h2", one, 1);
+    lab_delivered(l);
+    assert_int_equal(hier_mark(l), first);
+    assert_int_equal(lab_hier(l).announced.seq, seq);
+    assert_int_not_equal(lab_hier(l).lag_until_us, 0);
+    lab_tick(l, 2 * DP_SECOND_US);
+    sync_all(l, "h2", "h3", one, 1);
+    lab_delivered(l);
+    assert_int_equal(hier_mark(l), lab_head(l));
+}
+
 static void create(lab *l, const char *key, unsigned status,
                    const char *new_key)
 {
@@ -384,6 +407,7 @@ int main(void)
         LAB_BOTH(news_make_a_provisional_one),
         LAB_RAM(a_lost_one_is_withdrawn),
         LAB_RAM(a_lagging_backend_leaves_the_mark),
+        LAB_RAM(the_first_of_two_young_folders_does_not_count_for_both),
         LAB_BOTH(what_the_phone_does_itself_is_joined_from_both),
         LAB_RAM(what_failed_changes_nothing),
         LAB_RAM(ones_own_folder_does_not_wake_one),
