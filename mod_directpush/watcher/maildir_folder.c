@@ -154,8 +154,9 @@ static void leavers_due(void *ctx)
 {
     dp_folder *f = ctx;
     DP_MAGIC_CHECK(f, DP_FOLDER_MAGIC);
-    uint32_t n = (uint32_t)f->messages.leavers_n;
-    change(f, dp_messages_give_up_leavers(&f->messages), n);
+    uint32_t n;
+    dp_verdict v = dp_messages_give_up_leavers(&f->messages, &n);
+    change(f, v, n);
 }
 
 static void told_of_message(dp_folder *f, dp_where where,
@@ -185,7 +186,7 @@ static void told_of_message(dp_folder *f, dp_where where,
     else {
         dp_loop_cancel(s->loop, &f->leavers);
     }
-    change(f, v, 1);
+    change(f, v, v == DP_VERDICT_BACK ? 0 : 1);
 }
 
 static void told_of_new(void *ctx, const dp_notify_event *e)

@@ -116,15 +116,20 @@ static dp_verdict came_to_new(dp_messages *m, const entry *e)
     if (!dp_name_set_add(&m->in_new, e->base)) {
         return DP_VERDICT_NOTHING;
     }
-    return is_back ? DP_VERDICT_OTHER : DP_VERDICT_NEW;
+    if (!is_back) {
+        return DP_VERDICT_NEW;
+    }
+    return from == DP_IN_CUR ? DP_VERDICT_BACK : DP_VERDICT_OTHER;
 }
 
 static dp_verdict came_to_cur(dp_messages *m, const entry *e)
 {
     dp_where from;
     if (take_leaver(m, e->base, &from)) {
-        return from == DP_IN_NEW && !e->flags ? DP_VERDICT_NOTHING
-                                              : DP_VERDICT_OTHER;
+        if (from == DP_IN_CUR) {
+            return DP_VERDICT_BACK;
+        }
+        return e->flags ? DP_VERDICT_OTHER : DP_VERDICT_NOTHING;
     }
     /* Linked from new/; its unlink there is still to come, and finds nothing
      * to take out. */
@@ -175,16 +180,15 @@ dp_verdict dp_messages_went(dp_messages *m, dp_where where, dp_span name,
     return DP_VERDICT_OTHER;
 }
 
-dp_verdict dp_messages_give_up_leavers(dp_messages *m)
+dp_verdict dp_messages_give_up_leavers(dp_messages *m, uint32_t *out_n)
 {
-    dp_verdict v = DP_VERDICT_NOTHING;
+    *out_n = 0;
     for (size_t i = 0; i < m->leavers_n; i++) {
-        if (m->leavers[i].from == DP_IN_NEW) {
-            v = DP_VERDICT_OTHER; /* from cur/ it was told when it left */
-        }
+        /* from cur/ it was told when it left */
+        *out_n += m->leavers[i].from == DP_IN_NEW;
     }
     m->leavers_n = 0;
-    return v;
+    return *out_n ? DP_VERDICT_OTHER : DP_VERDICT_NOTHING;
 }
 
 void dp_messages_fill(const dp_messages *m, dp_cursor *cursor)

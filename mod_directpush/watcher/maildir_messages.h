@@ -32,6 +32,7 @@ typedef enum dp_where { DP_IN_NEW, DP_IN_CUR } dp_where;
 typedef enum dp_verdict {
     DP_VERDICT_NOTHING,
     DP_VERDICT_OTHER,
+    DP_VERDICT_BACK, /* other, as was said already when it left */
     DP_VERDICT_NEW
 } dp_verdict;
 
@@ -67,8 +68,9 @@ dp_verdict dp_messages_came(dp_messages *m, dp_where where, dp_span name);
 dp_verdict dp_messages_went(dp_messages *m, dp_where where, dp_span name,
                             bool by_move);
 
-/** Those that left have arrived elsewhere: no more waiting for them. */
-dp_verdict dp_messages_give_up_leavers(dp_messages *m);
+/** Those that left have arrived elsewhere: no more waiting for them.
+ *  @param out_n  of how many nothing was said when they left */
+dp_verdict dp_messages_give_up_leavers(dp_messages *m, uint32_t *out_n);
 
 /** Put names, flags and count into a cursor. */
 void dp_messages_fill(const dp_messages *m, dp_cursor *cursor);

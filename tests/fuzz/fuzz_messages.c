@@ -51,7 +51,8 @@ static void step(folder *f, dp_messages *m, uint8_t what)
         }
     }
     else if (what & 0x40) {
-        dp_messages_give_up_leavers(m);
+        uint32_t n;
+        dp_messages_give_up_leavers(m, &n);
     }
     else if (*is_there) {
         *is_there = false;

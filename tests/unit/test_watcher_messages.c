@@ -40,8 +40,10 @@ static void selecting_is_nothing_and_flags_are_other(void **state)
     assert_int_equal(LEFT(DP_IN_NEW, "a"), DP_VERDICT_NOTHING);
     assert_int_equal(CAME(DP_IN_CUR, "a:2,"), DP_VERDICT_NOTHING);
     assert_int_equal(LEFT(DP_IN_CUR, "a:2,"), DP_VERDICT_OTHER);
-    assert_int_equal(CAME(DP_IN_CUR, "a:2,S"), DP_VERDICT_OTHER);
-    assert_int_equal(DIED(DP_IN_CUR, "a:2,S"), DP_VERDICT_OTHER);
+    assert_int_equal(CAME(DP_IN_CUR, "a:2,S"), DP_VERDICT_BACK);
+    assert_int_equal(LEFT(DP_IN_CUR, "a:2,S"), DP_VERDICT_OTHER);
+    assert_int_equal(CAME(DP_IN_NEW, "a"), DP_VERDICT_BACK);
+    assert_int_equal(DIED(DP_IN_NEW, "a"), DP_VERDICT_OTHER);
     assert_int_equal(m->count, 0);
     assert_int_equal(m->names, 0);
     assert_int_equal(m->flags, 0);
@@ -76,14 +78,17 @@ static void a_link_into_cur_is_a_move(void **state)
 
 static void who_leaves_new_and_never_arrives_is_other(void **state)
 {
+    uint32_t n;
     dp_messages *m = fresh(state);
     CAME(DP_IN_NEW, "a");
     LEFT(DP_IN_NEW, "a");
-    assert_int_equal(dp_messages_give_up_leavers(m), DP_VERDICT_OTHER);
-    assert_int_equal(dp_messages_give_up_leavers(m), DP_VERDICT_NOTHING);
+    assert_int_equal(dp_messages_give_up_leavers(m, &n), DP_VERDICT_OTHER);
+    assert_int_equal(n, 1);
+    assert_int_equal(dp_messages_give_up_leavers(m, &n), DP_VERDICT_NOTHING);
     CAME(DP_IN_CUR, "b:2,");
     assert_int_equal(LEFT(DP_IN_CUR, "b:2,"), DP_VERDICT_OTHER);
-    assert_int_equal(dp_messages_give_up_leavers(m), DP_VERDICT_NOTHING);
+    assert_int_equal(dp_messages_give_up_leavers(m, &n), DP_VERDICT_NOTHING);
+    assert_int_equal(n, 0);
     dp_messages_clear(m);
 }
 
