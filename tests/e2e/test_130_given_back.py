@@ -162,6 +162,7 @@ def test_a_large_head_is_logged_as_it_came(make_site, line):
         + [("X-%d" % i, "v" * 100 + str(i)) for i in range(1000)])
     assert ping.wait().status == 200
     logged, = wait_until(lambda: [
-        said for said in open(path) if "|xxx" in said], "it is logged")
+        said for said in open(path) if "|xxx" in said and said[-1] == "\n"],
+                        "it is logged, to its end")
     assert logged.rstrip().split("|")[1:] == [
         "x" * 69000, "", "a, b", "\\xe4", "v" * 100 + "999"]

@@ -98,11 +98,10 @@ def test_each_phone_syncs_once_and_no_faster_than_provoke(make_site, load,
         syncs.setdefault(e["device"].lower(), []).append(e["began"])
     often = {d: len(n) for d, n in syncs.items() if len(n) > 1}
     assert not often, "more than one Sync"
-    # who was passed to the backend is held there, and one may have been
+    # who was passed to the backend is held there
     passed = {e["device"].lower() for e in site.backend.requests(
         since, cmd="Ping")}
     assert len(syncs.keys() | passed) == PHONES
-    assert len(passed - syncs.keys()) <= 1
 
     times = sorted(t for n in syncs.values() for t in n)
     # Between the moment that was reserved and the backend lies the machine's
