@@ -70,8 +70,8 @@ void dp_bus_topic_drop(dp_bus_writer *w, dp_bus_ref ref);
  * A change. The class topic changes too, with a seq and a record of its own
  * right after this one; both become visible together.
  * @param n         how many: each item that changed once at least;
- *                  DP_BUS_MANY when that is not known, or more; 0 when they
- *                  are surely published once more, and counted then
+ *                  DP_BUS_MANY when that is not known, or more; 0 when it
+ *                  was counted with the publish before
  * @param out_prev  seq of the change before it, 0 none; may be NULL
  * @return its seq; 0 when `ref` is no topic any more
  */

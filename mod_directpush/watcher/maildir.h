@@ -55,6 +55,7 @@ struct dp_folder {
     bool is_polled;
     dp_notify_sub self, in_new, in_cur;
     dp_messages messages;
+    uint32_t left_by;    /* cookie of the rename that one left by last */
     dp_cursor known;     /* of the last scan, and current trip */
     dp_cursor before;    /* polled: of the scan before */
     bool has_before;

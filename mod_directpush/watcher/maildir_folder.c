@@ -179,14 +179,17 @@ static void told_of_message(dp_folder *f, dp_where where,
     else {
         v = dp_messages_went(&f->messages, where, e->name,
                              e->mask & IN_MOVED_FROM);
+        f->left_by = e->mask & IN_MOVED_FROM ? e->cookie : 0;
     }
+    /* Out and in again by one rename is one change, which was counted. */
+    bool is_counted = v == DP_VERDICT_BACK && e->cookie == f->left_by;
     if (f->messages.leavers_n > 0) {
         dp_loop_at(s->loop, &f->leavers, dp_clock_mono_us() + LEAVERS_WAIT_US);
     }
     else {
         dp_loop_cancel(s->loop, &f->leavers);
     }
-    change(f, v, v == DP_VERDICT_BACK ? 0 : 1);
+    change(f, v, is_counted ? 0 : 1);
 }
 
 static void told_of_new(void *ctx, const dp_notify_event *e)

@@ -318,6 +318,7 @@ static void tell_raw(dp_notify *n, const struct inotify_event *raw)
     dp_notify_node *node = node_of(n, raw->wd);
     if (node) {
         dp_notify_event e = {.mask = raw->mask,
+                             .cookie = raw->cookie,
                              .name = raw->len ? dp_span_str(raw->name)
                                               : dp_span_of(NULL, 0)};
         tell(n, node, &e);

@@ -27,6 +27,7 @@ typedef struct dp_notify_node dp_notify_node;
 
 typedef struct dp_notify_event {
     uint32_t mask;
+    uint32_t cookie; /* the two events of one rename have the same */
     dp_span name; /* of the entry; empty when it is about the directory */
 } dp_notify_event;
 

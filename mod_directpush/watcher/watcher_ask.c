@@ -346,8 +346,8 @@ uint64_t dp_watcher_publish(dp_watcher *w, dp_span user, dp_class c,
         *out_prev = seq;
         return seq;
     }
-    if (want) { /* whose source sees them, too: it counts them, we don't */
-        return dp_emit_publish(w->emit, want, is_new, 0, out_prev);
+    if (want) { /* how many it stands for, who tells does not say */
+        return dp_emit_publish(w->emit, want, is_new, DP_BUS_MANY, out_prev);
     }
     /* nobody holds it; the seq alone is kept */
     return dp_bus_tell(w->bus, is_new ? DP_BUS_KIND_NEW : DP_BUS_KIND_OTHER,

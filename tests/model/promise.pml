@@ -758,7 +758,7 @@ end:
         if
         :: watcher != DOWN ->
             byte prev = changed;
-            publish(upload, 1);
+            publish(upload, MANY);
             move_marks(prev);
             prev = 0
         :: else
