@@ -38,11 +38,13 @@ sanitizers_flags="-g -O1"
 
 # run_programs DIR NAMES: build these unit tests, and nothing that they do not
 # need, and run them in automake's harness
+# shellcheck disable=SC2016 # $(...) is make's
 run_programs ()
 {
     find "$1" -name '*.trs' -exec rm -f {} +
     make -C "$1" -j "$(jobs_n)" --no-print-directory check-TESTS \
-        check_PROGRAMS="$2" check_LTLIBRARIES= dist_check_SCRIPTS= \
+        check_PROGRAMS="$2 $(make_value "$1" '$(fuzz_needs)')" \
+        check_LTLIBRARIES= dist_check_SCRIPTS= \
         TESTS="$2"
 }
 

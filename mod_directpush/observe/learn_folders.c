@@ -226,14 +226,16 @@ static bool is_newer(dp_mark a, dp_mark than)
 static bool is_lagging(const dp_exchange *x, uint64_t mark, dp_bus_view *out,
                        uint64_t *out_newest)
 {
-    if (!dp_learn_look(x, DP_CLASS_HIERARCHY,
-                       DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS), out)) {
+    dp_span all = DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS);
+    bool is_vouched = dp_learn_look(x, DP_CLASS_HIERARCHY, all, out);
+    if (!is_vouched && !dp_learn_look_back(x, DP_CLASS_HIERARCHY, all, out)) {
         return false;
     }
-    uint64_t newest = out->changed > out->watched_from ? out->changed
-                                                       : out->watched_from;
+    bool is_change = !is_vouched || out->changed > out->watched_from;
+    uint64_t newest = is_change ? out->changed : out->watched_from;
     *out_newest = newest;
-    return newest > mark && newest <= x->start.seq
+    /* given up: as is_young() of learn_marks */
+    return (!is_vouched || (newest > mark && newest <= x->start.seq))
            && x->began_us - out->changed_at_us < x->env.backend_lag_us;
 }
 

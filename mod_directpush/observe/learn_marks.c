@@ -95,15 +95,15 @@ static bool is_counted(const dp_coll_state *st, const dp_mark_news *news)
            && news->changes_n + 1 >= st->mark_count;
 }
 
-/* As many items came down as have changed since the mark: none of them is still
- * to come. More of them: some have not changed, and may have come in the place
+/* As many new items came down as have changed since the mark: none of them is
+ * still to come. More of them: some have not changed, and may have come in the place
  * of one that has. So may what the client itself sent. */
 static bool has_brought_all(const dp_coll_state *st, const dp_mark_news *news)
 {
     if (DP_MUTANT(brought_is_all)) {
         return news->brought_n > 0;
     }
-    return news->brought_n > 0 && !news->has_aged && !news->has_commands
+    return news->brought_n > 0 && !news->has_other && !news->has_commands
            && is_counted(st, news)
            && news->brought_n == news->changes_n + 1 - st->mark_count;
 }

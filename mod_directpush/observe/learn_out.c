@@ -121,8 +121,12 @@ bool dp_learn_look(const dp_exchange *x, dp_class c, dp_span folder,
         || x->env.bus->header->instance != x->start.instance) {
         return false;
     }
-    return look_at(x, c, folder, out)
-           || (!dp_span_is(folder, whole) && look_at(x, c, whole, out));
+    if (look_at(x, c, folder, out)) {
+        return true;
+    }
+    /* a topic of its own is what the Pings look at, once it is vouched for */
+    return !out->is_current && !dp_span_is(folder, whole)
+           && look_at(x, c, whole, out);
 }
 
 bool dp_learn_look_back(const dp_exchange *x, dp_class c, dp_span folder,

@@ -45,7 +45,7 @@ typedef struct dp_sync_seen {
     unsigned status;
     uint64_t new_key_hash;
     unsigned brought;   /* adds, changes and deletes of the server */
-    bool has_aged;      /* … of which one is for its age only */
+    bool has_other;     /* … of which one is no Add */
     unsigned bad;       /* client's items that were refused */
     bool has_responses; /* to what the client sent */
 } dp_sync_seen;
@@ -177,8 +177,8 @@ void dp_learn_upload_add(dp_exchange *x, const dp_learn_upload *u);
  *  device's Pings say. @return false: nobody knows */
 bool dp_learn_topic(dp_exchange *x, dp_store_txn *t, dp_span id,
                     dp_class hint, dp_folder_topic *out);
-/** The topic as it is now, or its class topic when that one is vouched for
- *  and it is not. @return false: neither, or no bus */
+/** The topic as it is now; where there is none, its class topic.
+ *  @return false: nobody vouches for it, or no bus */
 bool dp_learn_look(const dp_exchange *x, dp_class c, dp_span folder,
                    dp_bus_view *out);
 /** What the bus last said of a topic that nobody vouches for just now.
@@ -209,7 +209,9 @@ typedef struct dp_mark_news {
     bool is_completed;  /* conditions 1 to 4 of eas-protocol 4.6 */
     bool has_commands;  /* of the client */
     uint32_t brought_n; /* items that came down */
-    bool has_aged;      /* one of them for its age: nothing has changed */
+    bool has_other;     /* not only Adds: one item may come as two Changes, and
+                           be deleted for its age though nothing has changed
+                           (Z-Push) */
     bool is_kept_back;  /* the backend may have sent none for the sake of the
                            client's commands (eas-protocol 4.4) */
     dp_mark start;      /* the bus before the request went out */

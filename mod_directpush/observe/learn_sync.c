@@ -85,7 +85,7 @@ static void on_answered(void *ctx, const dp_sync_collection *c)
     seen->more_available = c->more_available;
     seen->new_key_hash = dp_sync_key_hash(dp_span_of(c->key, c->key_n));
     seen->brought = c->server_adds + c->server_changes + c->server_deletes;
-    seen->has_aged = c->server_soft_deletes > 0;
+    seen->has_other = c->server_changes + c->server_deletes > 0;
     seen->bad = c->responses_bad;
     seen->has_responses =
         c->responses_ok + c->responses_bad + c->responses_fetched > 0;
@@ -247,7 +247,7 @@ static void judge(const dp_exchange *x, const dp_sync_seen *c,
                             || (c->is_answered && c->status == SYNC_OK));
     news->new_key_hash = c->new_key_hash;
     news->brought_n = c->brought;
-    news->has_aged = c->has_aged;
+    news->has_other = c->has_other;
     news->is_completed = news->is_answered && !c->key_is_zero
                          && c->wants_changes
                          && (!c->more_available || DP_MUTANT(more_is_done));

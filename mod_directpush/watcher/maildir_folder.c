@@ -182,7 +182,8 @@ static void told_of_message(dp_folder *f, dp_where where,
         f->left_by = e->mask & IN_MOVED_FROM ? e->cookie : 0;
     }
     /* Out and in again by one rename is one change, which was counted. */
-    bool is_counted = v == DP_VERDICT_BACK && e->cookie == f->left_by;
+    bool is_counted =
+        v == DP_VERDICT_BACK && e->cookie && e->cookie == f->left_by;
     if (f->messages.leavers_n > 0) {
         dp_loop_at(s->loop, &f->leavers, dp_clock_mono_us() + LEAVERS_WAIT_US);
     }

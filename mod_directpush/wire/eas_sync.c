@@ -31,7 +31,6 @@ enum field {
     SERVER_ADD,
     SERVER_CHANGE,
     SERVER_DELETE,
-    SERVER_SOFT_DELETE,
     RESULT,
     RESULT_STATUS,
     RESULT_FETCH
@@ -64,7 +63,7 @@ static const dp_eas_path RESPONSE_PATHS[] = {
     IN_COLLECTION(SERVER_ADD, AS(Commands), AS(Add)),
     IN_COLLECTION(SERVER_CHANGE, AS(Commands), AS(Change)),
     IN_COLLECTION(SERVER_DELETE, AS(Commands), AS(Delete)),
-    IN_COLLECTION(SERVER_SOFT_DELETE, AS(Commands), AS(SoftDelete)),
+    IN_COLLECTION(SERVER_DELETE, AS(Commands), AS(SoftDelete)),
     IN_COLLECTION(RESULT, AS(Responses), AS(Add)),
     IN_COLLECTION(RESULT, AS(Responses), AS(Change)),
     IN_COLLECTION(RESULT, AS(Responses), AS(Delete)),
@@ -232,10 +231,6 @@ static void close_item(dp_sync_parser *p, int field)
         break;
     case SERVER_CHANGE:
         c->server_changes++;
-        break;
-    case SERVER_SOFT_DELETE:
-        c->server_soft_deletes++;
-        c->server_deletes++;
         break;
     case SERVER_DELETE:
         c->server_deletes++;

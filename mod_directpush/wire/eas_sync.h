@@ -41,7 +41,6 @@ typedef struct dp_sync_collection {
     unsigned status; /* 0: none */
     bool more_available;
     unsigned server_adds, server_changes, server_deletes; /* incl. SoftDelete */
-    unsigned server_soft_deletes; /* too old now for what the client keeps */
     unsigned responses_ok;  /* Add/Change/Delete in Responses, Status 1 or
                                none: only a failure must be told (4.7) */
     unsigned responses_bad; /* … with another Status */

@@ -307,12 +307,12 @@ static void who_sends_something_may_be_sent_that(void **state)
     assert_int_equal(st.prov.seq, 20);
 }
 
-static void what_is_too_old_now_is_no_change(void **state)
+static void what_is_no_new_item_may_be_no_change(void **state)
 {
     dp_coll_state st = state_with(20, K1);
     dp_mark_news n = brought(K1, K2, 50);
     has_changed(&n, 45, 1);
-    n.has_aged = true;
+    n.has_other = true;
     dp_learn_marks(&st, &n);
     assert_int_equal(st.prov.seq, 20);
 }
@@ -505,7 +505,7 @@ int main(void)
         cmocka_unit_test(a_change_meanwhile_leaves_the_count_of_before),
         cmocka_unit_test(who_sends_something_may_be_sent_that),
         cmocka_unit_test(what_is_not_counted_proves_nothing),
-        cmocka_unit_test(what_is_too_old_now_is_no_change),
+        cmocka_unit_test(what_is_no_new_item_may_be_no_change),
         cmocka_unit_test(what_was_there_when_vouching_began_may_be_young),
         cmocka_unit_test(commands_of_the_client_prove_no_currency),
         cmocka_unit_test(two_useless_announcements_in_a_row_move_the_mark),
