@@ -103,6 +103,7 @@ dp_wanted *dp_wanted_take(const char *dir)
     if (fd < 0) {
         return NULL;
     }
+    unlink(path); /* if it is our end, it is not that of the next start */
     dp_wanted *w = calloc(1, sizeof(*w));
     DP_ASSERT(w);
     bool is_good = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0
@@ -113,7 +114,6 @@ dp_wanted *dp_wanted_take(const char *dir)
         is_good = read_all(fd, w, (size_t)st.st_size);
     }
     close(fd);
-    unlink(path);
     if (!is_good) {
         dp_wanted_free(&w);
         return NULL;

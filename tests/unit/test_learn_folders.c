@@ -248,6 +248,24 @@ static void the_first_of_two_young_folders_does_not_count_for_both(void **state)
     assert_int_equal(hier_mark(l), lab_head(l));
 }
 
+static void a_folder_list_that_was_given_up_may_lag(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    dp_bus_ref h = lab_topic(l, DP_CLASS_HIERARCHY, "*");
+    lab_tick(l, 60 * DP_SECOND_US);
+    sync_all(l, "h1", "h1", NULL, 0);
+    uint64_t first = hier_mark(l);
+    uint64_t from = dp_bus_look(dp_bus_writer_map(l->bus), h).watched_from;
+    lab_change(l, h);
+    lab_tick(l, DP_SECOND_US);
+    dp_bus_unvouch(l->bus, h);
+    sync_all(l, "h1", "h1", NULL, 0);
+    dp_bus_vouch_again(l->bus, h, from);
+    assert_int_equal(hier_mark(l), first);
+    assert_int_not_equal(lab_hier(l).lag_until_us, 0);
+}
+
 static void create(lab *l, const char *key, unsigned status,
                    const char *new_key)
 {
@@ -408,6 +426,7 @@ int main(void)
         LAB_RAM(a_lost_one_is_withdrawn),
         LAB_RAM(a_lagging_backend_leaves_the_mark),
         LAB_RAM(the_first_of_two_young_folders_does_not_count_for_both),
+        LAB_RAM(a_folder_list_that_was_given_up_may_lag),
         LAB_BOTH(what_the_phone_does_itself_is_joined_from_both),
         LAB_RAM(what_failed_changes_nothing),
         LAB_RAM(ones_own_folder_does_not_wake_one),

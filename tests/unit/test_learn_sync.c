@@ -334,6 +334,29 @@ static void what_it_may_not_show_yet_counts_when_it_was_given_up(void **state)
     assert_int_equal(lab_mark(l, MAIL), lab_head(l));
 }
 
+/* Its class may be vouched for again a moment sooner, and knows less. */
+static void a_topic_of_its_own_is_judged_by_itself(void **state)
+{
+    lab *l = *state;
+    static const char work[] = "vevent%2Fwork";
+    static const lab_coll ask = {.id = work, .key = "k1"};
+    static const lab_coll nothing = {.id = work, .key = "k1", .status = 1};
+    lab_bus(l);
+    dp_bus_ref own = lab_topic(l, DP_CLASS_CALENDAR, "work");
+    lab_topic(l, DP_CLASS_CALENDAR, "*");
+    lab_sync_one(l, &ask, &nothing);
+    uint64_t before = lab_mark(l, work);
+    assert_int_equal(before, lab_head(l));
+    uint64_t from = dp_bus_look(dp_bus_writer_map(l->bus), own).watched_from;
+    lab_change(l, own);
+    lab_tick(l, DP_SECOND_US);
+    dp_bus_unvouch(l->bus, own);
+    lab_sync_one(l, &ask, &nothing);
+    dp_bus_vouch_again(l->bus, own, from);
+    assert_int_equal(lab_mark(l, work), before);
+    assert_int_not_equal(lab_state(l, work).lag_until_us, 0);
+}
+
 /* From 12.1 on a Sync says no Class, and ids of Z-Push say nothing: of a device
  * whose folder list is not known its Pings tell. */
 static void the_class_that_a_ping_said_counts_for_its_syncs(void **state)
@@ -565,6 +588,7 @@ int main(void)
         LAB_RAM(without_a_bus_the_sync_is_still_remembered),
         LAB_RAM(what_the_backend_may_not_show_yet_is_asked_for_again),
         LAB_RAM(what_it_may_not_show_yet_counts_when_it_was_given_up),
+        LAB_RAM(a_topic_of_its_own_is_judged_by_itself),
         LAB_BOTH(the_class_that_a_ping_said_counts_for_its_syncs),
         LAB_BOTH(an_upload_that_succeeded_is_published),
         LAB_RAM(an_upload_does_not_hide_somebody_elses_change),
