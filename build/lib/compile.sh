@@ -72,8 +72,7 @@ build_mutants ()
 # ones can't read; for the test of upgrades. In _check/abi.
 build_other_abi ()
 {
-    make_configure || return 1
-    configure_in "$repo/_check/abi" --enable-werror \
+    prepare_in "$repo/_check/abi" --enable-werror \
         CPPFLAGS=-DDP_BUS_ABI_VERSION=255u || return 1
     make -C "$repo/_check/abi" -j "$(jobs_n)" --no-print-directory \
         directpushd mod_directpush.la

@@ -273,10 +273,8 @@ static void count_members(dp_bus_writer *w)
  * there were. */
 static void end_torn_count(dp_bus_topic *t)
 {
-    uint32_t flags = DP_BUS_OWN(t->flags);
-    if (flags & DP_BUS_TOPIC_COUNTING) {
-        flags &= DP_BUS_FLAGS & ~(uint32_t)DP_BUS_TOPIC_COUNTING;
-        DP_BUS_STORE(t->flags, flags | DP_BUS_COUNT_MAX << DP_BUS_COUNT_SHIFT);
+    if (DP_BUS_OWN(t->flags) & DP_BUS_TOPIC_COUNTING) {
+        dp_bus_end_counting(t, DP_BUS_COUNT_MAX);
     }
 }
 

@@ -48,7 +48,7 @@ static uint32_t begin_counting(dp_bus_topic *t)
     return flags >> DP_BUS_COUNT_SHIFT;
 }
 
-static void end_counting(dp_bus_topic *t, uint32_t count)
+void dp_bus_end_counting(dp_bus_topic *t, uint32_t count)
 {
     uint32_t flags = DP_BUS_OWN(t->flags) & DP_BUS_FLAGS;
     DP_BUS_STORE(t->flags, (flags & ~(uint32_t)DP_BUS_TOPIC_COUNTING)
@@ -77,7 +77,7 @@ static uint64_t change(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
         DP_BUS_STORE(t->changed_new, e.seq);
     }
     DP_BUS_STORE(t->changed, e.seq);
-    end_counting(t, count_on(count, n));
+    dp_bus_end_counting(t, count_on(count, n));
     write_record(w, &e);
     return e.seq;
 }
@@ -128,7 +128,7 @@ uint64_t dp_bus_vouch(dp_bus_writer *w, dp_bus_ref ref, dp_time_us now_us)
     e.arg = DP_MUTANT(vouch_without_seq) ? e.seq - 1 : e.seq;
     begin_counting(t);
     set_watched_from(w, ref, &e);
-    end_counting(t, 0);
+    dp_bus_end_counting(t, 0);
     return e.seq;
 }
 

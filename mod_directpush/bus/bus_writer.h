@@ -37,6 +37,9 @@ void dp_bus_slot_clear(dp_bus_writer *w, uint32_t slot);
 /** Take over what an earlier writer left, maybe in the middle of a change. */
 void dp_bus_topics_repair(dp_bus_writer *w);
 
+/** The count belongs to the topic's other words, now. */
+void dp_bus_end_counting(dp_bus_topic *t, uint32_t count);
+
 /** Let readers see all seqs given out so far. */
 void dp_bus_publish_head(dp_bus_writer *w);
 

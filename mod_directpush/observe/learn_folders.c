@@ -222,36 +222,31 @@ static bool is_newer(dp_mark a, dp_mark than)
 }
 
 /* Changed so shortly before the request that the backend may not have shown all
- * of it, whatever it did show: nobody counts changes of folders. */
-static bool is_lagging(const dp_exchange *x, uint64_t mark, dp_bus_view *out,
-                       uint64_t *out_newest)
+ * of it, whatever it did show: nobody counts changes of folders. Given up: as
+ * is_young() of learn_marks. */
+static bool is_lagging(const dp_exchange *x, uint64_t mark,
+                       dp_learn_topic_seen *seen)
 {
-    dp_span all = DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS);
-    bool is_vouched = dp_learn_look(x, DP_CLASS_HIERARCHY, all, out);
-    if (!is_vouched && !dp_learn_look_back(x, DP_CLASS_HIERARCHY, all, out)) {
-        return false;
-    }
-    bool is_change = !is_vouched || out->changed > out->watched_from;
-    uint64_t newest = is_change ? out->changed : out->watched_from;
-    *out_newest = newest;
-    /* given up: as is_young() of learn_marks */
-    return (!is_vouched || (newest > mark && newest <= x->start.seq))
-           && x->began_us - out->changed_at_us < x->env.backend_lag_us;
+    return dp_learn_look(x, DP_CLASS_HIERARCHY,
+                         DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS), seen)
+           && (!seen->is_vouched
+               || (seen->newest > mark && seen->newest <= x->start.seq))
+           && x->began_us - seen->view.changed_at_us < x->env.backend_lag_us;
 }
 
 /* The hierarchy's mark, as complete() of learn_marks does it. */
 static void complete(dp_exchange *x, dp_hier_state *h, const hier_keys *k)
 {
-    dp_bus_view v;
-    uint64_t newest;
+    dp_learn_topic_seen seen;
     bool has_brought = k->is_zero || x->as.folders.response.changes_n > 0;
     uint64_t mark = h->mark.instance == x->start.instance ? h->mark.seq : 0;
-    bool lags = is_lagging(x, mark, &v, &newest);
+    bool lags = is_lagging(x, mark, &seen);
 
-    h->lag_until_us = lags ? v.changed_at_us + x->env.backend_lag_us : 0;
+    h->lag_until_us =
+        lags ? seen.view.changed_at_us + x->env.backend_lag_us : 0;
     h->announced_n = 0;
     if (lags) {
-        h->announced = (dp_mark){x->start.instance, newest};
+        h->announced = (dp_mark){x->start.instance, seen.newest};
     }
     if (has_brought && x->start.instance) {
         h->prov = x->start;

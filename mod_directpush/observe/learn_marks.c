@@ -96,8 +96,8 @@ static bool is_counted(const dp_coll_state *st, const dp_mark_news *news)
 }
 
 /* As many new items came down as have changed since the mark: none of them is
- * still to come. More of them: some have not changed, and may have come in the place
- * of one that has. So may what the client itself sent. */
+ * still to come. More of them: some have not changed, and may have come in the
+ * place of one that has. So may what the client itself sent. */
 static bool has_brought_all(const dp_coll_state *st, const dp_mark_news *news)
 {
     if (DP_MUTANT(brought_is_all)) {

@@ -114,30 +114,25 @@ static bool look_at(const dp_exchange *x, dp_class c, dp_span folder,
 }
 
 bool dp_learn_look(const dp_exchange *x, dp_class c, dp_span folder,
-                   dp_bus_view *out)
+                   dp_learn_topic_seen *seen)
 {
     dp_span whole = DP_SPAN_LIT(DP_TOPIC_WHOLE_CLASS);
     if (!x->start.instance || !x->env.bus || !x->env.bus->header
         || x->env.bus->header->instance != x->start.instance) {
         return false;
     }
-    if (look_at(x, c, folder, out)) {
-        return true;
+    seen->is_vouched = look_at(x, c, folder, &seen->view);
+    if (!seen->view.is_current) { /* one of its own is what Pings look at */
+        seen->is_vouched = !dp_span_is(folder, whole)
+                           && look_at(x, c, whole, &seen->view);
+        if (!seen->is_vouched) {
+            return false;
+        }
     }
-    /* a topic of its own is what the Pings look at, once it is vouched for */
-    return !out->is_current && !dp_span_is(folder, whole)
-           && look_at(x, c, whole, out);
-}
-
-bool dp_learn_look_back(const dp_exchange *x, dp_class c, dp_span folder,
-                        dp_bus_view *out)
-{
-    if (!x->start.instance || !x->env.bus || !x->env.bus->header
-        || x->env.bus->header->instance != x->start.instance) {
-        return false;
-    }
-    look_at(x, c, folder, out);
-    return out->is_current;
+    const dp_bus_view *v = &seen->view;
+    bool is_change = !seen->is_vouched || v->changed > v->watched_from;
+    seen->newest = is_change ? v->changed : v->watched_from;
+    return true;
 }
 
 /* The mark of somebody who made the change at `seq` himself. */

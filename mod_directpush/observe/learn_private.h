@@ -177,14 +177,17 @@ void dp_learn_upload_add(dp_exchange *x, const dp_learn_upload *u);
  *  device's Pings say. @return false: nobody knows */
 bool dp_learn_topic(dp_exchange *x, dp_store_txn *t, dp_span id,
                     dp_class hint, dp_folder_topic *out);
-/** The topic as it is now; where there is none, its class topic.
- *  @return false: nobody vouches for it, or no bus */
+/* A topic, when an exchange has ended. */
+typedef struct dp_learn_topic_seen {
+    bool is_vouched;    /* else nobody watches it just now; its changes stand */
+    uint64_t newest;    /* of changed and, if vouched for, watched_from */
+    dp_bus_view view;
+} dp_learn_topic_seen;
+
+/** The topic as it is now; where there is none, its class topic, if that is
+ *  vouched for. @return false: neither, or no bus */
 bool dp_learn_look(const dp_exchange *x, dp_class c, dp_span folder,
-                   dp_bus_view *out);
-/** What the bus last said of a topic that nobody vouches for just now.
- *  @return false: nothing */
-bool dp_learn_look_back(const dp_exchange *x, dp_class c, dp_span folder,
-                        dp_bus_view *out);
+                   dp_learn_topic_seen *seen);
 
 /* learn_proof.c */
 typedef struct dp_verdict_of {

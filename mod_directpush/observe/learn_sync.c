@@ -256,23 +256,21 @@ static void judge(const dp_exchange *x, const dp_sync_seen *c,
 static void look_at_topic(const dp_exchange *x, const dp_folder_topic *topic,
                           dp_mark_news *news)
 {
-    dp_bus_view view;
-    dp_span folder = dp_span_of(topic->folder, topic->folder_n);
-    news->is_vouched = dp_learn_look(x, topic->class_id, folder, &view);
-    news->was_given_up =
-        !news->is_vouched
-        && dp_learn_look_back(x, topic->class_id, folder, &view);
-    if (!news->is_vouched && !news->was_given_up) {
+    dp_learn_topic_seen seen;
+    const dp_bus_view *view = &seen.view;
+    if (!dp_learn_look(x, topic->class_id,
+                       dp_span_of(topic->folder, topic->folder_n), &seen)) {
         return;
     }
-    bool is_change = view.changed > view.watched_from || news->was_given_up;
-    news->changed = view.changed;
-    news->newest = is_change ? view.changed : view.watched_from;
-    news->watched_from = view.watched_from;
-    news->ref = view.ref;
-    news->is_counted = view.is_counted;
-    news->changes_n = view.changes_n;
-    news->changed_at_us = view.changed_at_us;
+    news->is_vouched = seen.is_vouched;
+    news->was_given_up = !seen.is_vouched;
+    news->newest = seen.newest;
+    news->changed = view->changed;
+    news->watched_from = view->watched_from;
+    news->ref = view->ref;
+    news->is_counted = view->is_counted;
+    news->changes_n = view->changes_n;
+    news->changed_at_us = view->changed_at_us;
 }
 
 /* The device changed something itself, and it was not refused. */

@@ -16,7 +16,9 @@
 #define BYTES_MAX (256 << 20)
 
 struct dp_wanted {
-    unsigned char *bytes, *at, *end;
+    FILE *f;
+    char *line; /* getline()'s */
+    size_t cap;
 };
 
 static void path_of(const char *dir, const char *name, char *out, size_t cap)
@@ -81,19 +83,6 @@ int dp_wanted_write(const char *dir, dp_wants *wants, dp_time_us now_us)
 
 /* --- reading */
 
-static bool read_all(int fd, dp_wanted *w, size_t n)
-{
-    size_t got = 0;
-    while (got < n) {
-        ssize_t one = read(fd, w->bytes + got, n - got);
-        if (one <= 0) {
-            return false;
-        }
-        got += (size_t)one;
-    }
-    return true;
-}
-
 dp_wanted *dp_wanted_take(const char *dir)
 {
     char path[4096];
@@ -104,33 +93,29 @@ dp_wanted *dp_wanted_take(const char *dir)
         return NULL;
     }
     unlink(path); /* if it is our end, it is not that of the next start */
-    dp_wanted *w = calloc(1, sizeof(*w));
-    DP_ASSERT(w);
-    bool is_good = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0
+    bool is_good = fstat(fd, &st) == 0 && S_ISREG(st.st_mode)
                    && st.st_size <= BYTES_MAX;
-    if (is_good) {
-        w->bytes = malloc((size_t)st.st_size);
-        DP_ASSERT(w->bytes);
-        is_good = read_all(fd, w, (size_t)st.st_size);
-    }
-    close(fd);
-    if (!is_good) {
-        dp_wanted_free(&w);
+    FILE *f = is_good ? fdopen(fd, "r") : NULL;
+    if (!f) {
+        close(fd);
         return NULL;
     }
-    w->at = w->bytes;
-    w->end = w->bytes + st.st_size;
+    dp_wanted *w = calloc(1, sizeof(*w));
+    DP_ASSERT(w);
+    w->f = f;
     return w;
 }
 
 bool dp_wanted_next(dp_wanted *w, dp_span *out_user, dp_class *out_class,
                     dp_span *out_folder)
 {
-    unsigned char *lf;
-    while ((lf = memchr(w->at, '\n', (size_t)(w->end - w->at))) != NULL) {
+    ssize_t n;
+    while ((n = getline(&w->line, &w->cap, w->f)) > 0) {
         dp_link_line line;
-        dp_link_parse(w->at, (size_t)(lf - w->at), &line);
-        w->at = lf + 1;
+        if (w->line[n - 1] != '\n') {
+            break; /* cut off */
+        }
+        dp_link_parse((unsigned char *)w->line, (size_t)n - 1, &line);
         if (line.fields_n == 3) {
             *out_user = line.field[0];
             *out_class = dp_class_of(line.field[1]);
@@ -144,7 +129,8 @@ bool dp_wanted_next(dp_wanted *w, dp_span *out_user, dp_class *out_class,
 void dp_wanted_free(dp_wanted **w)
 {
     if (*w) {
-        free((*w)->bytes);
+        fclose((*w)->f);
+        free((*w)->line);
         free(*w);
         *w = NULL;
     }

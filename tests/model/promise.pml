@@ -581,14 +581,12 @@ inline move_marks(prev)
         from = (WITHOUT(own_unchecked) -> 0 : from);
         if
         :: !mark_is_other && mark != 0 && mark >= from && mark < head ->
-            mark = head;
-            mark_count = (mark_count != 0 -> mark_count + 1 : 0)
+            mark = head
         :: else
         fi;
         if
         :: !prov_is_other && prov != 0 && prov >= from && prov < head ->
-            prov = head;
-            prov_count = (prov_count != 0 -> prov_count + 1 : 0)
+            prov = head
         :: else
         fi
     :: else

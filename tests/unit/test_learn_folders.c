@@ -204,16 +204,25 @@ static void a_lost_one_is_withdrawn(void **state)
     assert_int_equal(hier_mark(l), first);
 }
 
-static void a_lagging_backend_leaves_the_mark(void **state)
+/* In step, and then a change, a second ago. @return its topic */
+static dp_bus_ref with_young_change(lab *l, uint64_t *out_mark,
+                                    uint64_t *out_seq)
 {
-    lab *l = *state;
     lab_bus(l);
     dp_bus_ref h = lab_topic(l, DP_CLASS_HIERARCHY, "*");
     lab_tick(l, 60 * DP_SECOND_US);
     sync_all(l, "h1", "h1", NULL, 0);
-    uint64_t first = hier_mark(l);
-    uint64_t seq = lab_change(l, h);
+    *out_mark = hier_mark(l);
+    *out_seq = lab_change(l, h);
     lab_tick(l, DP_SECOND_US);
+    return h;
+}
+
+static void a_lagging_backend_leaves_the_mark(void **state)
+{
+    lab *l = *state;
+    uint64_t first, seq;
+    with_young_change(l, &first, &seq);
     sync_all(l, "h1", "h1", NULL, 0);
     assert_int_equal(hier_mark(l), first);
     assert_int_equal(lab_hier(l).announced.seq, seq);
@@ -230,13 +239,8 @@ static void the_first_of_two_young_folders_does_not_count_for_both(void **state)
 {
     lab *l = *state;
     static const lab_folder one[] = {{'A', "4", "0", "New", 12}};
-    lab_bus(l);
-    dp_bus_ref h = lab_topic(l, DP_CLASS_HIERARCHY, "*");
-    lab_tick(l, 60 * DP_SECOND_US);
-    sync_all(l, "h1", "h1", NULL, 0);
-    uint64_t first = hier_mark(l);
-    uint64_t seq = lab_change(l, h);
-    lab_tick(l, DP_SECOND_US);
+    uint64_t first, seq;
+    with_young_change(l, &first, &seq);
     sync_all(l, "h1", "h2", one, 1);
     lab_delivered(l);
     assert_int_equal(hier_mark(l), first);
@@ -251,14 +255,9 @@ static void the_first_of_two_young_folders_does_not_count_for_both(void **state)
 static void a_folder_list_that_was_given_up_may_lag(void **state)
 {
     lab *l = *state;
-    lab_bus(l);
-    dp_bus_ref h = lab_topic(l, DP_CLASS_HIERARCHY, "*");
-    lab_tick(l, 60 * DP_SECOND_US);
-    sync_all(l, "h1", "h1", NULL, 0);
-    uint64_t first = hier_mark(l);
+    uint64_t first, seq;
+    dp_bus_ref h = with_young_change(l, &first, &seq);
     uint64_t from = dp_bus_look(dp_bus_writer_map(l->bus), h).watched_from;
-    lab_change(l, h);
-    lab_tick(l, DP_SECOND_US);
     dp_bus_unvouch(l->bus, h);
     sync_all(l, "h1", "h1", NULL, 0);
     dp_bus_vouch_again(l->bus, h, from);

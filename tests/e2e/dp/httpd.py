@@ -294,8 +294,7 @@ class Httpd:
             if self.open_files:  # as apache2ctl does it
                 argv = ["/bin/sh", "-c", 'ulimit -n %d; exec "$@"'
                         % self.open_files, "sh"] + argv
-            self.process = Process(argv,
-                                   os.path.join(self.where, "httpd.out"))
+            self.process = Process(argv, os.path.join(self.where, "httpd.out"))
             # it listens before it knows whether it will run
             wait_until(lambda: len(self.grep("resuming normal operations"))
                        > before or not self.process.is_running,

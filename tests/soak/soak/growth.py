@@ -5,13 +5,16 @@ ENOUGH_KB = 1024
 ENOUGH_PART = 0.02
 
 
-def slope(points):
-    """Of the straight line that fits best. @param points  [(x, y)]"""
+def fit(points):
+    """The straight line that fits best. @param points  [(x, y)]
+    @return its slope, and the standard error of that"""
     n = len(points)
     x_mean = sum(x for x, _ in points) / n
     y_mean = sum(y for _, y in points) / n
     square = sum((x - x_mean) ** 2 for x, _ in points)
-    return sum((x - x_mean) * (y - y_mean) for x, y in points) / square
+    slope = sum((x - x_mean) * (y - y_mean) for x, y in points) / square
+    rest = sum((y - y_mean - slope * (x - x_mean)) ** 2 for x, y in points)
+    return slope, (rest / (n - 2) / square) ** 0.5
 
 
 class Growth:
@@ -22,20 +25,12 @@ class Growth:
         late = points[len(points) // 2:]
         assert len(late) >= 3, "too few samples: %r" % points
         self.pings = late[-1][0] - late[0][0]
-        self.kb = slope(late) * self.pings
+        slope, error = fit(late)
+        self.kb = slope * self.pings
         self.mean_kb = sum(kb for _, kb in late) / len(late)
         # and what the samples scatter by: twice the error of the slope
         self.enough_kb = max(ENOUGH_KB, ENOUGH_PART * self.mean_kb,
-                             2 * self._error(late) * self.pings)
-
-    @staticmethod
-    def _error(points):
-        n, k = len(points), slope(points)
-        x_mean = sum(x for x, _ in points) / n
-        y_mean = sum(y for _, y in points) / n
-        rest = sum((y - y_mean - k * (x - x_mean)) ** 2 for x, y in points)
-        return (rest / (n - 2)
-                / sum((x - x_mean) ** 2 for x, _ in points)) ** 0.5
+                             2 * error * self.pings)
 
     @property
     def is_flat(self):
