@@ -213,7 +213,7 @@ static dp_clerk_job *sweep(dp_clerk_job *job)
 /* A read of the store: it waits for no writer. */
 static dp_mark stored_mark(const dp_who *who, dp_span id)
 {
-    dp_coll_state st = {.mark = {0, 0}};
+    dp_coll_state st = {.announced_n = 0};
     dp_store_txn *t;
     dp_store *s = dp_here->store;
     if (s->ops->begin(s, false, &t) == APR_SUCCESS) {
@@ -236,6 +236,7 @@ static void loop_tick(void *ctx)
 static apr_status_t child_exits(void *data)
 {
     dp_child *child = data;
+    dp_delivery_sweep();
     dp_keeper_stop(&child->keeper);
     dp_clerk_stop(&child->clerk);
     child->store->ops->close(child->store, true);

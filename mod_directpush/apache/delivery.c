@@ -21,7 +21,7 @@
 
 typedef struct dp_delivery {
     struct dp_delivery *next;
-    dp_seat *seat; /* identity only; NULL once the connection ended */
+    const dp_seat *seat; /* identity only; NULL once the connection ended */
     int fd;
     dp_time_us since_us;
     uint64_t token;
@@ -198,9 +198,9 @@ void dp_delivery_next_request(dp_seat *seat, const dp_who *who)
     }
 }
 
-static bool is_of_seat(const dp_delivery *d, const void *what)
+static bool is_arrived_at(const dp_delivery *d, const void *seat)
 {
-    return d->seat == what;
+    return d->seat == seat && is_acknowledged(d);
 }
 
 void dp_delivery_connection_ends(dp_seat *seat)
@@ -210,9 +210,17 @@ void dp_delivery_connection_ends(dp_seat *seat)
         seat->prepared = d->next;
         discard(d);
     }
-    if (seat->has_deliveries) {
-        settle(take(is_of_seat, seat));
+    if (!seat->has_deliveries) {
+        return;
     }
+    settle(take(is_arrived_at, seat));
+    /* The others may be acknowledged still, if it was us who closed it: the
+     * sweep sees that. */
+    pthread_mutex_lock(&lock);
+    for (dp_delivery *d = waiting; d; d = d->next) {
+        d->seat = d->seat == seat ? NULL : d->seat;
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 static bool is_settled(const dp_delivery *d, const void *what)

@@ -258,6 +258,20 @@ static void suspend_connection(conn_rec *c, request_rec *r)
     }
 }
 
+/* The server closes it after this response: the MPM does not suspend it once
+ * more, and is about to flush. */
+static int before_close(conn_rec *c)
+{
+    dp_seat *seat = dp_here ? dp_seat_of(c) : NULL;
+    if (seat && seat->prepared && !c->aborted) {
+        ap_flush_conn(c);
+        if (!c->aborted) {
+            dp_delivery_written(seat);
+        }
+    }
+    return OK;
+}
+
 static void resume_connection(conn_rec *c, request_rec *r)
 {
     dp_seat *seat = dp_here ? dp_seat_of(c) : NULL;
@@ -273,6 +287,8 @@ void dp_park_register(apr_pool_t *p)
                                APR_HOOK_REALLY_FIRST);
     ap_hook_suspend_connection(suspend_connection, NULL, NULL,
                                APR_HOOK_REALLY_LAST);
+    ap_hook_pre_close_connection(before_close, NULL, NULL,
+                                 APR_HOOK_REALLY_LAST);
     ap_hook_resume_connection(resume_connection, NULL, NULL,
                               APR_HOOK_REALLY_FIRST);
 }

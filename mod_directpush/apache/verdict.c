@@ -100,7 +100,7 @@ apr_status_t dp_verdict_announced(dp_store_txn *t, const dp_hold *hold,
         if (v->status == DP_PING_HIERARCHY
             && i->class_id == DP_CLASS_HIERARCHY) {
             rv = dp_hier_state_announced(dp_here->store, t, &hold->who,
-                                         (dp_mark){hold->instance, i->seq_now},
+                                         dp_mark_at(hold->instance, i->seq_now),
                                          now);
         }
         if (v->named_n && i->was_announced_now) {

@@ -17,8 +17,11 @@
  *    +--------+---------+-------------+--------------+--------------+
  *    48     52           56         60         64
  *    +------+------------+----------+----------+
- *    | gen  | class_slot | renewed  | flags    | 24 bits of it are count
+ *    | gen  | class_slot | renewed  | flags    |
  *    +------+------------+----------+----------+
+ *
+ * The upper 24 bits of `flags` count new items, the upper 16 of `changed_new`
+ * other changes.
  *
  * One journal record:
  *
@@ -37,9 +40,10 @@
  *  - `gen` is odd while a slot changes hands and another even number after
  *    it. A reader looks at it before and after; anything but the number that
  *    it was told means: not your topic any more, ask again (blind meanwhile).
- *  - While count and `changed` or watched_from are of two moments, `flags` has
- *    COUNTING; each change makes another count. A reader that finds `flags` the
- *    same before and after the other words knows that they belong together.
+ *  - While a count and `changed` or watched_from are of two moments, `flags` has
+ *    COUNTING; each change makes another count. A reader that finds `flags` and
+ *    `changed_new` the same before and after the other words knows that they
+ *    belong together.
  *  - A journal record is invalidated (seq 0), filled, and given its seq last.
  *    A reader that finds another seq than it expects was lapped, and compares
  *    all that it holds: the journal says where to look, the topics what is so.
@@ -60,7 +64,7 @@
 #define DP_BUS_MAGIC       "DPBUS\r\n\x01"
 #define DP_BUS_ALIGN       4096u
 #ifndef DP_BUS_ABI_VERSION /* build_other_abi of build/lib/compile.sh: a test */
-#define DP_BUS_ABI_VERSION 3u
+#define DP_BUS_ABI_VERSION 4u
 #endif
 
 /* `watched_from` of a topic that nobody vouches for. */
@@ -80,11 +84,16 @@ enum dp_bus_topic_flags {
     DP_BUS_TOPIC_COUNTING = 8u /* count and changed are of two moments */
 };
 
-/* In `flags`: how many changes since vouching began afresh. It stops at
+/* In `flags`: how many new items since vouching began afresh. It stops at
  * COUNT_MAX, which means that nobody knows. */
 #define DP_BUS_COUNT_SHIFT 8
 #define DP_BUS_COUNT_MAX   (UINT32_MAX >> DP_BUS_COUNT_SHIFT)
 #define DP_BUS_FLAGS       ((1u << DP_BUS_COUNT_SHIFT) - 1)
+
+/* In `changed_new`, above the seq: how many other changes. It comes round: what
+ * it says is taken for likely, never for certain (learn_marks.c). */
+#define DP_BUS_OTHERS_SHIFT 48
+#define DP_BUS_SEQ_MASK     ((UINT64_C(1) << DP_BUS_OTHERS_SHIFT) - 1)
 
 /* An unknown number of changes counts as so many, and no more than that count
  * at once: above all that one Sync brings [MS-ASCMD WindowSize: 512]. */
@@ -93,7 +102,8 @@ enum dp_bus_topic_flags {
 typedef struct dp_bus_topic {
     dp_hash key;                   /* of user, class, folder; 0 = empty */
     _Atomic uint64_t changed;      /* seq of the newest change, 0 none */
-    _Atomic uint64_t changed_new;  /* seq of the newest *new item* */
+    _Atomic uint64_t changed_new;  /* seq of the newest *new item*; above it
+                                      the count of other changes */
     _Atomic uint64_t watched_from; /* vouched for since, or UNWATCHED */
     _Atomic int64_t changed_at_us; /* dp_clock_mono_us() of the newer of
                                       `changed` and `watched_from` */
@@ -101,7 +111,7 @@ typedef struct dp_bus_topic {
     _Atomic uint32_t class_slot;   /* class topic, or target of an alias */
     _Atomic uint32_t renewed_s;    /* mono seconds of the last `watch` */
     _Atomic uint32_t flags;        /* dp_bus_topic_flags; above them the
-                                      count of changes */
+                                      count of new items */
 } dp_bus_topic;
 
 enum dp_bus_kind {

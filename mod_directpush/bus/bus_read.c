@@ -111,20 +111,23 @@ dp_bus_view dp_bus_look(const dp_bus_map *map, dp_bus_ref ref)
         return blind;
     }
     uint32_t flags = LOAD(t->flags);
+    uint64_t new_and_others = LOAD(t->changed_new);
     dp_bus_view v = {
         .ref = ref,
         .is_current = true,
         .changed = LOAD(t->changed),
-        .changed_new = LOAD(t->changed_new),
+        .changed_new = new_and_others & DP_BUS_SEQ_MASK,
         .watched_from = LOAD(t->watched_from),
         .changed_at_us = LOAD(t->changed_at_us),
         .renewed_s = LOAD(t->renewed_s),
     };
     /* Every change of the words above makes another count, or stands between
      * two looks at COUNTING: see begin_counting(). */
-    v.changes_n = flags >> DP_BUS_COUNT_SHIFT;
+    v.adds_n = flags >> DP_BUS_COUNT_SHIFT;
+    v.others_n = (uint16_t)(new_and_others >> DP_BUS_OTHERS_SHIFT);
     v.is_counted = !(flags & DP_BUS_TOPIC_COUNTING)
-                   && v.changes_n < DP_BUS_COUNT_MAX
+                   && v.adds_n < DP_BUS_COUNT_MAX
+                   && LOAD(t->changed_new) == new_and_others
                    && RELAXED(t->flags) == flags;
     return RELAXED(t->gen) == ref.gen || DP_MUTANT(gen_ignored) ? v : blind;
 }

@@ -29,8 +29,9 @@ typedef struct dp_bus_view {
     uint64_t watched_from; /* DP_BUS_UNWATCHED: nobody vouches */
     dp_time_us changed_at_us; /* of the newer of changed and watched_from */
     uint32_t renewed_s;
-    bool is_counted;    /* changes_n is known, of `changed` and watched_from */
-    uint32_t changes_n; /* since vouching began afresh (not: again) */
+    bool is_counted;   /* these are known, of `changed` and watched_from: */
+    uint32_t adds_n;   /* new items since vouching began afresh (not: again) */
+    uint16_t others_n; /* other changes; comes round */
 } dp_bus_view;
 
 /** The newest seq. Read *before* what it shall be compared with (acquire). */

@@ -55,36 +55,54 @@ void dp_bus_end_counting(dp_bus_topic *t, uint32_t count)
                                | count << DP_BUS_COUNT_SHIFT);
 }
 
-static uint32_t count_on(uint32_t count, uint32_t n)
+typedef struct amount {
+    uint32_t adds, others;
+} amount;
+
+static uint32_t at_most_many(uint32_t n)
 {
-    n = n > DP_BUS_MANY ? DP_BUS_MANY : n;
-    return n < DP_BUS_COUNT_MAX - count ? count + n : DP_BUS_COUNT_MAX;
+    return n > DP_BUS_MANY ? DP_BUS_MANY : n;
 }
 
-static uint64_t change(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
-                       uint32_t n, dp_time_us now_us)
+static uint32_t count_on(uint32_t count, uint32_t adds)
+{
+    return adds < DP_BUS_COUNT_MAX - count ? count + adds : DP_BUS_COUNT_MAX;
+}
+
+/* With dp_bus_look(): the count of others changes with each of them. */
+static void store_new_and_others(dp_bus_topic *t, uint64_t seq, amount n)
+{
+    uint64_t word = DP_BUS_OWN(t->changed_new);
+    uint64_t others = (word >> DP_BUS_OTHERS_SHIFT) + n.others;
+    uint64_t newest = n.adds ? seq : word;
+    DP_BUS_STORE(t->changed_new, others << DP_BUS_OTHERS_SHIFT
+                                     | (newest & DP_BUS_SEQ_MASK));
+}
+
+static uint64_t change(dp_bus_writer *w, dp_bus_ref ref, amount n,
+                       dp_time_us now_us)
 {
     dp_bus_topic *t = &w->topics[ref.slot];
     dp_bus_event e =
-        event_of(w, is_new ? DP_BUS_KIND_NEW : DP_BUS_KIND_OTHER, ref);
+        event_of(w, n.adds ? DP_BUS_KIND_NEW : DP_BUS_KIND_OTHER, ref);
     uint32_t count = begin_counting(t);
     if (DP_MUTANT(head_before_topic)) {
         dp_bus_publish_head(w);
     }
     DP_MUTANT_WINDOW(head_before_topic);
     DP_BUS_STORE(t->changed_at_us, now_us);
-    if (is_new) {
-        DP_BUS_STORE(t->changed_new, e.seq);
-    }
+    store_new_and_others(t, e.seq, n);
     DP_BUS_STORE(t->changed, e.seq);
-    dp_bus_end_counting(t, count_on(count, n));
+    dp_bus_end_counting(t, count_on(count, n.adds));
     write_record(w, &e);
     return e.seq;
 }
 
-uint64_t dp_bus_publish(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
-                        uint32_t n, dp_time_us now_us, uint64_t *out_prev)
+uint64_t dp_bus_publish(dp_bus_writer *w, dp_bus_ref ref, uint32_t adds,
+                        uint32_t others, dp_time_us now_us,
+                        uint64_t *out_prev)
 {
+    amount n = {at_most_many(adds), at_most_many(others)};
     dp_bus_topic *t = dp_bus_topic_at(w, ref);
     if (out_prev) {
         *out_prev = t ? DP_BUS_OWN(t->changed) : 0;
@@ -92,11 +110,11 @@ uint64_t dp_bus_publish(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
     if (!t) {
         return 0;
     }
-    uint64_t seq = change(w, ref, is_new, n, now_us);
+    uint64_t seq = change(w, ref, n, now_us);
     uint32_t class_slot = DP_BUS_OWN(t->class_slot);
     if (class_slot < w->map.topic_cap && class_slot != ref.slot) {
         uint32_t gen = DP_BUS_OWN(w->topics[class_slot].gen);
-        change(w, (dp_bus_ref){class_slot, gen}, is_new, n, now_us);
+        change(w, (dp_bus_ref){class_slot, gen}, n, now_us);
     }
     dp_bus_publish_head(w);
     return seq;

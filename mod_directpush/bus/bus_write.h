@@ -69,14 +69,16 @@ void dp_bus_topic_drop(dp_bus_writer *w, dp_bus_ref ref);
 /**
  * A change. The class topic changes too, with a seq and a record of its own
  * right after this one; both become visible together.
- * @param n         how many: each item that changed once at least;
- *                  DP_BUS_MANY when that is not known, or more; 0 when it
- *                  was counted with the publish before
+ * @param adds      how many items are new: each once at least; DP_BUS_MANY
+ *                  when that is not known, or more
+ * @param others    how many other changes there are, likewise; neither of the
+ *                  two when they were counted with the publish before
  * @param out_prev  seq of the change before it, 0 none; may be NULL
  * @return its seq; 0 when `ref` is no topic any more
  */
-uint64_t dp_bus_publish(dp_bus_writer *w, dp_bus_ref ref, bool is_new,
-                        uint32_t n, dp_time_us now_us, uint64_t *out_prev);
+uint64_t dp_bus_publish(dp_bus_writer *w, dp_bus_ref ref, uint32_t adds,
+                        uint32_t others, dp_time_us now_us,
+                        uint64_t *out_prev);
 
 /** Vouch from now on: watched_from := ++head, published. What is there now may
  *  be as young as a change of `now_us`; changes are counted from here.

@@ -4,7 +4,7 @@
 #include "device/folder_map.h"
 #include "device/store_use.h"
 
-DP_STATIC(sizeof(dp_coll_state) == 128, "no padding: it is stored as it is");
+DP_STATIC(sizeof(dp_coll_state) == 152, "no padding: it is stored as it is");
 
 /* Not a lag of this boot: DirectPushBackendLag is seconds. */
 #define LAG_MAX_US (3600 * DP_SECOND_US)
@@ -100,7 +100,7 @@ apr_status_t dp_coll_state_announced(dp_store *s, dp_store_txn *t,
         if (list[i].seq
             && (list[i].seq != st.announced.seq
                 || instance != st.announced.instance)) {
-            st.announced = (dp_mark){instance, list[i].seq};
+            st.announced = dp_mark_at(instance, list[i].seq);
             st.announced_n = 0;
         }
         if (st.announced_n < UINT32_MAX) {
@@ -118,9 +118,7 @@ bool dp_coll_state_deliver(dp_coll_state *st, uint64_t token)
         return false;
     }
     st->mark = st->prov;
-    st->mark_count = st->prov_count;
-    st->prov = (dp_mark){0, 0};
-    st->prov_count = 0;
+    st->prov = dp_mark_at(0, 0);
     st->prov_token = 0;
     if (st->prov_new_key) { /* else the two keys are one */
         st->prov_old_key = 0;

@@ -39,10 +39,9 @@ typedef struct dp_coll_state {
                                 nothing and left the mark, in a row */
     dp_time_us announced_at_us;
     dp_time_us lag_until_us; /* the backend lagged: ask again then; 0 no */
-    uint32_t mark_count;     /* changes of the topic up to `mark`, at most, plus
-                                one (dp_bus_view.changes_n); 0 unknown */
-    uint32_t prov_count;     /* … up to `prov` */
-    dp_bus_ref counted;      /* the topic that these are of */
+    dp_bus_ref counted;      /* the topic that the marks' counts are of */
+    uint32_t more_adds;      /* items that came with MoreAvailable, up to the */
+    uint32_t more_others;    /* Sync that gave prov_new_key, in a row */
     dp_time_us asked_at_us;  /* when the newest Sync that has ended began: one
                                 that began before it comes too late to tell */
 } dp_coll_state;

@@ -10,7 +10,7 @@
 #include "device/store_use.h"
 #include "wire/eas_folders.h"
 
-DP_STATIC(sizeof(dp_hier_state) == 104, "no padding: it is stored as it is");
+DP_STATIC(sizeof(dp_hier_state) == 128, "no padding: it is stored as it is");
 
 bool dp_hier_state_get(dp_store *s, dp_store_txn *t, const dp_who *who,
                        dp_hier_state *out)
@@ -53,7 +53,7 @@ bool dp_hier_state_deliver(dp_hier_state *st, uint64_t token)
         return false;
     }
     st->mark = st->prov;
-    st->prov = (dp_mark){0, 0};
+    st->prov = dp_mark_at(0, 0);
     st->prov_token = 0;
     return true;
 }

@@ -85,6 +85,7 @@ dp_hold *dp_hold_make(const dp_who *who, const dp_hold_spec *specs, size_t n)
         h->items[i] = (dp_hold_item){
             .hold = h,
             .mark = s->mark,
+            .doubt = s->doubt,
             .announced_seq = s->announced_seq,
             .announced_n = s->announced_n,
             .announced_at_us = s->announced_at_us,

@@ -73,6 +73,7 @@ typedef struct dp_hold_item {
     uint32_t id_off;          /* in the hold's bytes */
     uint16_t id_n;
     uint8_t class_id;         /* dp_class; HIERARCHY for that item */
+    uint8_t doubt;            /* dp_doubt, of `mark` */
     bool was_announced_now;   /* named by the answer that is being sent */
     bool is_assumed;          /* its topic: dp_folder_topic */
 } dp_hold_item;
@@ -115,6 +116,7 @@ typedef struct dp_hold_spec {
     dp_class class_id;
     bool is_assumed;
     uint64_t mark;
+    uint8_t doubt; /* dp_doubt, of the mark */
     uint64_t announced_seq;
     uint32_t announced_n;
     dp_time_us announced_at_us, synced_at_us, lag_until_us, settle_until_us;

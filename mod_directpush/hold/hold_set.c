@@ -203,6 +203,14 @@ static bool find_again(dp_hold_set *set, dp_hold *hold)
     return has_found;
 }
 
+static void take_mark(dp_hold_item *i, dp_mark mark)
+{
+    i->mark = mark.seq;
+    i->doubt = mark.doubt;
+    i->announced_n = 0;
+    i->settle_until_us = 0;
+}
+
 /* The time to settle is over: perhaps another child has seen the response
  * arrive. @return a mark has moved */
 static bool settle_marks(dp_hold_set *set, dp_hold *hold)
@@ -217,8 +225,7 @@ static bool settle_marks(dp_hold_set *set, dp_hold *hold)
         dp_mark m = set->stored_mark(&hold->who, dp_hold_item_id(i));
         if (set->bus && m.instance == set->bus->header->instance
             && m.seq > i->mark && m.seq <= dp_bus_head(set->bus)) {
-            i->mark = m.seq;
-            i->announced_n = 0;
+            take_mark(i, m);
             has_moved = true;
         }
     }
@@ -456,9 +463,7 @@ void dp_hold_set_mark_locked(dp_hold_set *set, dp_hash device, dp_span id,
             dp_hold_item *i = &hold->items[k];
             if (i->class_id != DP_CLASS_HIERARCHY
                 && dp_span_is(dp_hold_item_id(i), id) && mark.seq > i->mark) {
-                i->mark = mark.seq;
-                i->announced_n = 0;
-                i->settle_until_us = 0;
+                take_mark(i, mark);
             }
         }
         dp_hold_set_consider_locked(set, hold, now_us);

@@ -81,12 +81,44 @@ static wish blind_wish(const dp_hold_item *i, const dp_look_rules *r)
     return clock_wish(i, blind_interval(i, r));
 }
 
+/* The same was announced, and no Sync since: at once the first time, since the
+ * answer may have been lost, then after doubling times. */
+static void back_off(wish *w, const dp_hold_item *i, const dp_look_rules *r)
+{
+    w->is_repeat = true;
+    if (i->announced_n > 1) {
+        w->due_us = i->announced_at_us + repeat_wait(i, r);
+        w->is_backing = true;
+    }
+}
+
+/* Nothing since its mark, of which there is a doubt: of flags and deletions, and
+ * not much of one. It goes along with whatever is named, or waits as they do
+ * for company, or until the heartbeat ends. */
+static wish doubtful_wish(const dp_hold_item *i, const dp_bus_view *v,
+                          const dp_look_rules *r)
+{
+    wish w = {.kind = UNPROVEN};
+    if (newest_of(v) == i->announced_seq && i->announced_n) {
+        back_off(&w, i, r);
+        return w;
+    }
+    w.due_us = i->doubt == DP_DOUBT_QUIET
+                   ? v->changed_at_us + later(r->quiet_us, r->lag_us)
+                   : i->hold->ends_us;
+    return w;
+}
+
 /* Nothing since its mark. Where the topic is but assumed, that is so if the
  * folder is the user's own, and most are; it may be one that somebody shares,
  * and of that nobody knows. So it is blind besides, mail too at the interval
  * of other classes: what is the user's own is told at once anyway. */
-static wish clean_wish(dp_hold_item *i, const dp_look_rules *r)
+static wish clean_wish(dp_hold_item *i, const dp_bus_view *v,
+                       const dp_look_rules *r)
 {
+    if (i->doubt && !DP_MUTANT(doubt_is_clean)) {
+        return doubtful_wish(i, v, r);
+    }
     if (!i->is_assumed) {
         return (wish){.kind = NOTHING};
     }
@@ -127,13 +159,7 @@ static wish dirty_wish(const dp_hold_item *i, const dp_bus_view *v,
     uint64_t newest = newest_of(v);
     wish w = {.kind = v->changed > known_to(i) ? KNOWN : UNPROVEN};
     if (newest == i->announced_seq && i->announced_n) {
-        /* The same again and no Sync since: at once the first time, since
-         * the answer may have been lost, then after doubling times. */
-        w.is_repeat = true;
-        if (i->announced_n > 1) {
-            w.due_us = i->announced_at_us + repeat_wait(i, r);
-            w.is_backing = true;
-        }
+        back_off(&w, i, r);
         return w;
     }
     if (newest == i->announced_seq && i->lag_until_us) {
@@ -183,7 +209,7 @@ static wish wish_of(dp_hold_item *i, const dp_bus_map *bus,
     uint64_t newest = newest_of(&v);
     i->seq_now = newest;
     if (i->mark && newest <= i->mark) {
-        return clean_wish(i, r);
+        return clean_wish(i, &v, r);
     }
     if (newest <= i->likely_seq) { /* not doubted before the last look */
         not_before_us = later(not_before_us, i->hold->ends_us);

@@ -48,7 +48,7 @@ static void read_bus(dp_exchange *x)
     }
     /* Before the request goes out: what the backend leaves out is published
      * later than this, with a larger seq (design.md 3.1). */
-    x->start = (dp_mark){bus->header->instance, dp_bus_head(bus)};
+    x->start = dp_mark_at(bus->header->instance, dp_bus_head(bus));
     x->forget_seq = atomic_load_explicit(&bus->header->forget_seq,
                                          memory_order_acquire);
 }

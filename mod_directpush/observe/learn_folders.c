@@ -246,7 +246,7 @@ static void complete(dp_exchange *x, dp_hier_state *h, const hier_keys *k)
         lags ? seen.view.changed_at_us + x->env.backend_lag_us : 0;
     h->announced_n = 0;
     if (lags) {
-        h->announced = (dp_mark){x->start.instance, seen.newest};
+        h->announced = dp_mark_at(x->start.instance, seen.newest);
     }
     if (has_brought && x->start.instance) {
         h->prov = x->start;

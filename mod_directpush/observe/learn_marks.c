@@ -14,9 +14,7 @@ static const dp_mark no_mark;
 static void forget_marks(dp_coll_state *st)
 {
     st->mark = no_mark;
-    st->mark_count = 0;
     st->prov = no_mark;
-    st->prov_count = 0;
     st->prov_token = 0;
     st->prov_old_key = 0;
     st->prov_new_key = 0;
@@ -31,7 +29,6 @@ static void bind_keys(dp_coll_state *st, uint64_t old_key, uint64_t new_key)
 static void withdraw(dp_coll_state *st, uint64_t key)
 {
     st->prov = no_mark;
-    st->prov_count = 0;
     st->prov_token = 0;
     bind_keys(st, key, 0); /* `mark` is of the state that it went back to */
 }
@@ -64,6 +61,49 @@ static uint64_t seq_of(dp_mark m, const dp_mark_news *news)
     return m.instance == news->start.instance ? m.seq : 0;
 }
 
+static uint32_t brought(const dp_mark_news *news)
+{
+    return news->brought_adds + news->brought_others;
+}
+
+/* … by this Sync and those before it, which said that more was available. */
+static uint32_t all_adds(const dp_coll_state *st, const dp_mark_news *news)
+{
+    return st->more_adds + news->brought_adds;
+}
+
+static uint32_t all_others(const dp_coll_state *st, const dp_mark_news *news)
+{
+    return st->more_others + news->brought_others;
+}
+
+static bool has_any(const dp_coll_state *st, const dp_mark_news *news)
+{
+    return all_adds(st, news) + all_others(st, news) > 0;
+}
+
+/* No number of changes. */
+#define TOO_MANY (UINT32_MAX / 4)
+
+static uint32_t at_most_too_many(uint32_t n)
+{
+    return n < TOO_MANY ? n : TOO_MANY;
+}
+
+/* One of several Syncs that bring what one could not. */
+static void count_more(dp_coll_state *st, const dp_mark_news *news)
+{
+    st->more_adds = at_most_too_many(
+        all_adds(st, news) + (news->has_commands ? TOO_MANY : 0));
+    st->more_others = at_most_too_many(all_others(st, news));
+}
+
+/* Whatever had changed when the request went out is shown by the backend. */
+static bool is_old_enough(const dp_mark_news *news)
+{
+    return news->began_us - news->changed_at_us >= news->backend_lag_us;
+}
+
 /* Published so shortly before the request went out that the backend may not
  * have shown it yet (3.3); what was there when vouching began is as young as
  * that. Also where the topic has been given up since: the watcher may take it
@@ -71,11 +111,11 @@ static uint64_t seq_of(dp_mark m, const dp_mark_news *news)
 static bool is_young(const dp_coll_state *st, const dp_mark_news *news)
 {
     bool was_given_up = news->was_given_up && !DP_MUTANT(unwatched_is_no_lag);
-    bool is_new = news->newest > seq_of(st->mark, news)
-                  && news->newest <= news->start.seq;
+    bool is_open = news->newest > seq_of(st->mark, news) || st->mark.doubt;
+    bool is_new = is_open && news->newest <= news->start.seq;
     return !DP_MUTANT(no_backend_lag)
            && (was_given_up || (news->is_vouched && is_new))
-           && news->began_us - news->changed_at_us < news->backend_lag_us;
+           && !is_old_enough(news);
 }
 
 /* Changes of another topic (the folder map has changed) are no measure. */
@@ -83,49 +123,101 @@ static void count_in(dp_coll_state *st, const dp_mark_news *news)
 {
     if (st->counted.slot != news->ref.slot || st->counted.gen != news->ref.gen) {
         st->counted = news->ref;
-        st->mark_count = st->prov_count = 0;
+        st->mark.adds_1 = st->prov.adds_1 = 0;
     }
 }
 
 /* Is it known how many changes there were since the mark? */
 static bool is_counted(const dp_coll_state *st, const dp_mark_news *news)
 {
-    return news->is_vouched && news->is_counted && st->mark_count
+    return news->is_vouched && news->is_counted && st->mark.adds_1
            && seq_of(st->mark, news) >= news->watched_from
-           && news->changes_n + 1 >= st->mark_count;
+           && news->adds_n + 1 >= st->mark.adds_1;
 }
 
-/* As many new items came down as have changed since the mark: none of them is
- * still to come. More of them: some have not changed, and may have come in the
- * place of one that has. So may what the client itself sent. */
-static bool has_brought_all(const dp_coll_state *st, const dp_mark_news *news)
+/* As many new items came down as there were since the mark: none of them is
+ * still to come. More of them: some are no news, and may have come in the place
+ * of one that is. So may what the client itself sent. */
+static bool has_all_adds(const dp_coll_state *st, const dp_mark_news *news)
 {
-    if (DP_MUTANT(brought_is_all)) {
-        return news->brought_n > 0;
+    return !news->has_commands && is_counted(st, news)
+           && all_adds(st, news) == news->adds_n + 1 - st->mark.adds_1;
+}
+
+/* The same of Changes and Deletes: that is likely, and no more. Two of them may
+ * be of one item, some of one that has not changed at all; one that changed
+ * twice comes once. */
+static dp_doubt doubt_of_others(const dp_coll_state *st,
+                                const dp_mark_news *news)
+{
+    uint16_t others = (uint16_t)(news->others_n - st->mark.others);
+    uint32_t came = all_others(st, news);
+    if (!others && !came) {
+        return DP_DOUBT_NONE;
     }
-    return news->brought_n > 0 && !news->has_other && !news->has_commands
-           && is_counted(st, news)
-           && news->brought_n == news->changes_n + 1 - st->mark_count;
+    return came == others ? DP_DOUBT_LAST : DP_DOUBT_QUIET;
 }
 
-static bool is_lagging(const dp_coll_state *st, const dp_mark_news *news)
+/* Nothing is in question but what a doubtful mark covers. */
+static bool is_doubt_only(const dp_coll_state *st, const dp_mark_news *news)
 {
-    return is_young(st, news) && !has_brought_all(st, news);
+    return st->mark.doubt && !has_any(st, news)
+           && news->newest <= seq_of(st->mark, news);
 }
 
-/* For a mark at `start`: what came after that is in the count already, how much
- * of it nobody knows. So the number of before stays: too many then seem to be
- * new, never too few. */
-static uint32_t count_at_start(const dp_coll_state *st,
-                               const dp_mark_news *news)
+/* What a completed Sync is worth. */
+typedef struct worth {
+    bool is_lagging; /* it may have been too early for some change */
+    bool is_all;     /* all that has changed by now has come, later than it
+                        began as well; `doubt` is NONE or LAST */
+    dp_doubt doubt;  /* of the mark that it earns */
+} worth;
+
+static worth judge(const dp_coll_state *st, const dp_mark_news *news)
 {
+    bool is_seen = news->newest <= news->start.seq;
+    bool is_settled = news->is_vouched && is_seen && is_old_enough(news);
+    dp_doubt before = is_settled || DP_MUTANT(doubt_forgotten)
+                          ? DP_DOUBT_NONE
+                          : st->mark.doubt;
+    worth w = {.doubt = before};
+    bool is_counted = has_any(st, news) && has_all_adds(st, news);
+    dp_doubt others =
+        is_counted ? doubt_of_others(st, news) : DP_DOUBT_QUIET;
+    others = others > before ? others : before;
+    if (is_young(st, news) && !is_doubt_only(st, news)) {
+        w.is_lagging =
+            DP_MUTANT(brought_is_all) ? !has_any(st, news) : !is_counted;
+        w.doubt = DP_MUTANT(brought_is_all) ? DP_DOUBT_NONE : others;
+    }
+    else if (!is_seen && is_counted && others != DP_DOUBT_QUIET) {
+        w.is_all = true;
+        w.doubt = others;
+    }
+    return w;
+}
+
+/* The mark that a Sync earns: the bus when it began, or what has come. What
+ * else came after that is in the counts already, how much of it nobody knows.
+ * So the numbers of before stay: too many then seem to be new, never too few. */
+static dp_mark earned(const dp_coll_state *st, const dp_mark_news *news,
+                      const worth *w)
+{
+    dp_mark m = dp_mark_at(news->start.instance,
+                           w->is_all ? news->newest : news->start.seq);
+    m.doubt = (uint8_t)w->doubt;
     if (!news->is_vouched || !news->is_counted) {
-        return 0;
+        return m;
     }
-    if (news->newest <= news->start.seq) {
-        return news->changes_n + 1;
+    if (news->newest <= m.seq) {
+        m.adds_1 = news->adds_n + 1;
+        m.others = news->others_n;
     }
-    return is_counted(st, news) ? st->mark_count : 0;
+    else if (is_counted(st, news)) {
+        m.adds_1 = st->mark.adds_1;
+        m.others = st->mark.others;
+    }
+    return m;
 }
 
 /* Announced, completed, and neither items nor a mark: twice in a row is what
@@ -146,8 +238,7 @@ static void count_useless(dp_coll_state *st, const dp_mark_news *news,
         st->announced_n = announced_n;
         return;
     }
-    st->mark_count = count_at_start(st, news);
-    st->mark = news->start;
+    st->mark = earned(st, news, &(worth){.doubt = st->mark.doubt});
     if (DP_MUTANT(guard_to_now) && news->newest > st->mark.seq) {
         st->mark.seq = news->newest;
     }
@@ -157,14 +248,12 @@ static void count_useless(dp_coll_state *st, const dp_mark_news *news,
 /* Items are on their way: the mark is provisional. One that was ahead of what
  * has just come down was wrong, and does not serve meanwhile. */
 static void take_provisional(dp_coll_state *st, const dp_mark_news *news,
-                             dp_mark mark, uint32_t count)
+                             dp_mark mark)
 {
     if (news->is_vouched && news->changed <= seq_of(st->mark, news)) {
         st->mark = no_mark;
-        st->mark_count = 0;
     }
     st->prov = mark;
-    st->prov_count = count;
     st->prov_token = news->token;
     st->useless_n = 0;
     if (DP_MUTANT(firm_early)) {
@@ -177,34 +266,48 @@ static void take_provisional(dp_coll_state *st, const dp_mark_news *news,
  * changes. @return true when a provisional mark was made */
 static bool leave_mark(dp_coll_state *st, const dp_mark_news *news)
 {
-    if (!news->brought_n || !news->start.instance) {
+    if (!brought(news) || !news->start.instance) {
         return false;
     }
-    uint64_t seq = seq_of(st->mark, news);
     take_provisional(st, news,
-                     (dp_mark){news->start.instance, seq ? seq : 1},
-                     seq ? st->mark_count : 0);
+                     seq_of(st->mark, news)
+                         ? st->mark
+                         : dp_mark_at(news->start.instance, 1));
     return true;
+}
+
+/* Nothing to lose on the way: firm at once. */
+static void take_firm(dp_coll_state *st, const dp_mark_news *news,
+                      const worth *w)
+{
+    st->useless_n = 0;
+    if (is_newer(news->start, st->mark)) {
+        st->mark = earned(st, news, w);
+    }
+    else if (seq_of(st->mark, news)) {
+        st->mark.doubt = (uint8_t)w->doubt;
+    }
 }
 
 /* @return true when a provisional mark was made */
 static bool complete(dp_coll_state *st, const dp_mark_news *news)
 {
     uint32_t announced_n = st->announced_n;
+    worth w = judge(st, news);
     st->synced_at_us = news->now_us;
     st->announced_n = 0;
     st->lag_until_us = 0;
-    if (is_lagging(st, news)) { /* once more, when it no longer lags */
+    if (w.is_lagging) { /* once more, when it no longer lags */
         st->lag_until_us = news->changed_at_us + news->backend_lag_us;
-        st->announced = (dp_mark){news->start.instance, news->newest};
+        st->announced = dp_mark_at(news->start.instance, news->newest);
         return leave_mark(st, news);
     }
-    if (news->brought_n) {
+    if (brought(news)) {
         if (!news->start.instance) {
             st->useless_n = 0;
             return false;
         }
-        take_provisional(st, news, news->start, count_at_start(st, news));
+        take_provisional(st, news, earned(st, news, &w));
         return true;
     }
     if ((news->has_commands || news->is_kept_back)
@@ -212,12 +315,7 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
         count_useless(st, news, announced_n);
     }
     else {
-        st->useless_n = 0;
-        if (is_newer(news->start, st->mark)) {
-            /* Nothing to lose on the way: firm at once. */
-            st->mark_count = count_at_start(st, news);
-            st->mark = news->start;
-        }
+        take_firm(st, news, &w);
     }
     return false;
 }
@@ -231,6 +329,9 @@ bool dp_learn_marks(dp_coll_state *st, const dp_mark_news *news)
         return false;
     }
     st->asked_at_us = news->began_us;
+    if (!news->key_hash || news->key_hash != st->prov_new_key) {
+        st->more_adds = st->more_others = 0;
+    }
     match_key(st, news->key_hash, news->key_is_zero);
     if (news->is_gone) {
         forget_marks(st);
@@ -239,6 +340,12 @@ bool dp_learn_marks(dp_coll_state *st, const dp_mark_news *news)
         count_in(st, news);
         if (news->is_completed) {
             is_provisional = complete(st, news);
+        }
+        if (news->has_more) {
+            count_more(st, news);
+        }
+        else {
+            st->more_adds = st->more_others = 0;
         }
         bind_keys(st, news->key_is_zero ? 0 : news->key_hash,
                   news->new_key_hash);

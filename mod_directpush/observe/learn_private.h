@@ -44,8 +44,8 @@ typedef struct dp_sync_seen {
     bool more_available;
     unsigned status;
     uint64_t new_key_hash;
-    unsigned brought;   /* adds, changes and deletes of the server */
-    bool has_other;     /* … of which one is no Add */
+    unsigned brought_adds, brought_others; /* of the server; others are
+                                              Changes and Deletes */
     unsigned bad;       /* client's items that were refused */
     bool has_responses; /* to what the client sent */
 } dp_sync_seen;
@@ -211,10 +211,10 @@ typedef struct dp_mark_news {
     bool is_gone;       /* Status 3: the device starts over */
     bool is_completed;  /* conditions 1 to 4 of eas-protocol 4.6 */
     bool has_commands;  /* of the client */
-    uint32_t brought_n; /* items that came down */
-    bool has_other;     /* not only Adds: one item may come as two Changes, and
-                           be deleted for its age though nothing has changed
-                           (Z-Push) */
+    /* items that came down: Adds; Changes and Deletes, of which two may be of
+     * one item, and some of one that has not changed (deleted for its age) */
+    uint32_t brought_adds, brought_others;
+    bool has_more;      /* MoreAvailable */
     bool is_kept_back;  /* the backend may have sent none for the sake of the
                            client's commands (eas-protocol 4.4) */
     dp_mark start;      /* the bus before the request went out */
@@ -226,8 +226,9 @@ typedef struct dp_mark_news {
     uint64_t changed, newest; /* newest: of changed and watched_from */
     uint64_t watched_from;
     dp_bus_ref ref;           /* which topic it is */
-    bool is_counted;
-    uint32_t changes_n;       /* as in dp_bus_view */
+    bool is_counted;          /* these, as in dp_bus_view */
+    uint32_t adds_n;
+    uint16_t others_n;
     dp_time_us changed_at_us; /* of `newest` */
     dp_time_us backend_lag_us;
 } dp_mark_news;

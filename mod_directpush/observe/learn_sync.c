@@ -84,8 +84,8 @@ static void on_answered(void *ctx, const dp_sync_collection *c)
     seen->status = c->status;
     seen->more_available = c->more_available;
     seen->new_key_hash = dp_sync_key_hash(dp_span_of(c->key, c->key_n));
-    seen->brought = c->server_adds + c->server_changes + c->server_deletes;
-    seen->has_other = c->server_changes + c->server_deletes > 0;
+    seen->brought_adds = c->server_adds;
+    seen->brought_others = c->server_changes + c->server_deletes;
     seen->bad = c->responses_bad;
     seen->has_responses =
         c->responses_ok + c->responses_bad + c->responses_fetched > 0;
@@ -246,8 +246,9 @@ static void judge(const dp_exchange *x, const dp_sync_seen *c,
                         && (p->is_empty
                             || (c->is_answered && c->status == SYNC_OK));
     news->new_key_hash = c->new_key_hash;
-    news->brought_n = c->brought;
-    news->has_other = c->has_other;
+    news->brought_adds = c->brought_adds;
+    news->brought_others = c->brought_others;
+    news->has_more = c->more_available;
     news->is_completed = news->is_answered && !c->key_is_zero
                          && c->wants_changes
                          && (!c->more_available || DP_MUTANT(more_is_done));
@@ -269,7 +270,8 @@ static void look_at_topic(const dp_exchange *x, const dp_folder_topic *topic,
     news->watched_from = view->watched_from;
     news->ref = view->ref;
     news->is_counted = view->is_counted;
-    news->changes_n = view->changes_n;
+    news->adds_n = view->adds_n;
+    news->others_n = view->others_n;
     news->changed_at_us = view->changed_at_us;
 }
 
@@ -304,7 +306,8 @@ static apr_status_t learn_one(dp_exchange *x, dp_store_txn *t,
                       dp_span_of(topic.folder, topic.folder_n));
         look_at_topic(x, &topic, &news);
     }
-    if (news.is_completed && news.brought_n && x->start.instance) {
+    if (news.is_completed && news.brought_adds + news.brought_others > 0
+        && x->start.instance) {
         news.token = dp_learn_token(x);
     }
     dp_coll_state_get(x->env.store, t, &x->who, id, &st);

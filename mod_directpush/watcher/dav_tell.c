@@ -105,8 +105,7 @@ static void tell_hierarchy(dp_dav_box *box)
     const dp_want_user *user = dp_wants_user(box->source->wants, box->user);
     dp_want *folders = user ? user->classes[DP_CLASS_HIERARCHY] : NULL;
     if (folders) {
-        dp_emit_publish(box->source->emit, folders, true, DP_BUS_MANY,
-                        NULL);
+        dp_emit_publish(box->source->emit, folders, true, NULL);
     }
 }
 

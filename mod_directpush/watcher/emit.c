@@ -97,6 +97,11 @@ static void say(dp_emit *e, uint64_t seq, const dp_want *want,
     }
 }
 
+static void count_on(uint32_t *count, uint32_t n)
+{
+    *count = n < DP_BUS_MANY - *count ? *count + n : DP_BUS_MANY;
+}
+
 void dp_emit_change(dp_emit *e, dp_want *want, bool is_new, uint32_t n)
 {
     DP_MAGIC_CHECK(want, DP_WANT_MAGIC);
@@ -104,18 +109,22 @@ void dp_emit_change(dp_emit *e, dp_want *want, bool is_new, uint32_t n)
     if (!want->is_vouched) {
         return; /* vouching will start above it */
     }
-    want->has_new |= is_new;
-    want->changes_n = n < DP_BUS_MANY - want->changes_n ? want->changes_n + n
-                                                        : DP_BUS_MANY;
+    if (is_new) {
+        count_on(&want->adds_n, n);
+    }
+    if (!is_new || n >= DP_BUS_MANY) {
+        count_on(&want->others_n, n);
+    }
     if (dp_list_is_empty(&want->changed)) {
         dp_list_add(&e->changed, &want->changed);
     }
 }
 
-uint64_t dp_emit_publish(dp_emit *e, dp_want *want, bool is_new, uint32_t n,
-                         uint64_t *out_prev)
+static uint64_t publish(dp_emit *e, dp_want *want, uint32_t adds,
+                        uint32_t others, uint64_t *out_prev)
 {
-    uint64_t seq = dp_bus_publish(e->bus, want->ref, is_new, n,
+    bool is_new = adds > 0;
+    uint64_t seq = dp_bus_publish(e->bus, want->ref, adds, others,
                                   dp_clock_mono_us(), out_prev);
     e->counts.published_new += is_new;
     e->counts.published_other += !is_new;
@@ -123,13 +132,21 @@ uint64_t dp_emit_publish(dp_emit *e, dp_want *want, bool is_new, uint32_t n,
     return seq;
 }
 
+uint64_t dp_emit_publish(dp_emit *e, dp_want *want, bool is_new,
+                         uint64_t *out_prev)
+{
+    bool is_counted = !is_new && want->is_vouched && want->source
+                      && want->source->ops->is_counting;
+    return publish(e, want, is_new ? DP_BUS_MANY : 0,
+                   is_counted ? 0 : DP_BUS_MANY, out_prev);
+}
+
 static void publish_collected(dp_emit *e, dp_want *want)
 {
     if (!dp_list_is_empty(&want->changed)) {
         dp_list_del(&want->changed);
-        dp_emit_publish(e, want, want->has_new, want->changes_n, NULL);
-        want->has_new = false;
-        want->changes_n = 0;
+        publish(e, want, want->adds_n, want->others_n, NULL);
+        want->adds_n = want->others_n = 0;
     }
 }
 
@@ -177,7 +194,7 @@ static bool vouch_restored(dp_emit *e, dp_want *want)
         return false;
     }
     if (change != DP_CURSOR_SAME) { /* before vouching: nobody looks between */
-        dp_emit_publish(e, want, change == DP_CURSOR_NEW, DP_BUS_MANY, NULL);
+        dp_emit_publish(e, want, change == DP_CURSOR_NEW, NULL);
     }
     dp_bus_vouch_again(e->bus, want->ref, want->old_watched_from);
     e->counts.vouched_again++;

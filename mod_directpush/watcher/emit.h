@@ -40,8 +40,9 @@ void dp_emit_free(dp_emit **e);
 void dp_emit_set_hooks(dp_emit *e, const dp_emit_hooks *hooks);
 const dp_emit_counts *dp_emit_counted(const dp_emit *e);
 
-/** `n` items changed; DP_BUS_MANY when that is not known. Means nothing while
- *  the topic is not vouched for. */
+/** `n` items are new, or changed in another way; DP_BUS_MANY when that is not
+ *  known, or what else changed with them. Means nothing while the topic is not
+ *  vouched for. */
 void dp_emit_change(dp_emit *e, dp_want *want, bool is_new, uint32_t n);
 
 /**
@@ -77,8 +78,10 @@ void dp_emit_touch(dp_emit *e, dp_want *want);
 /** Publish what has been collected and wake readers. */
 void dp_emit_flush(dp_emit *e);
 
-/** Publish at once, for the control socket. @return its seq */
-uint64_t dp_emit_publish(dp_emit *e, dp_want *want, bool is_new, uint32_t n,
+/** Publish at once an unknown number of changes, for the control socket. Those
+ *  that are not new are none but what the source sees, too, if it counts.
+ *  @return its seq */
+uint64_t dp_emit_publish(dp_emit *e, dp_want *want, bool is_new,
                          uint64_t *out_prev);
 
 /** Store all cursors that changed, now. */

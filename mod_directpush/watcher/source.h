@@ -27,6 +27,10 @@ typedef struct dp_resolved {
 typedef struct dp_source_ops {
     const char *name;
 
+    /** Does it say of each change that it is one, so that what is published
+     *  of the same topic by others is a change that it has counted, or will? */
+    bool is_counting;
+
     /** Does it know anything about such topics? */
     bool (*offers)(const dp_source *s, dp_class c);
 

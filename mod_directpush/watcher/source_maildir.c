@@ -481,6 +481,7 @@ static void close_source(dp_source **psource)
 
 static const dp_source_ops ops = {
     .name = "maildir",
+    .is_counting = true,
     .offers = offers,
     .ask = ask,
     .has = dp_maildir_has,

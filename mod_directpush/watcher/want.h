@@ -64,8 +64,7 @@ struct dp_want {
     void *of_source;          /* the source's own */
     bool is_vouched;
     /* since the last publish in this turn */
-    bool has_new;
-    uint32_t changes_n; /* DP_BUS_MANY: or more */
+    uint32_t adds_n, others_n; /* DP_BUS_MANY: or more */
     dp_link_node changed;
     /* for the cursor store */
     dp_cursor cursor;   /* as the source last said it */

@@ -245,7 +245,7 @@ static void tell_view(void *ctx, dp_want *want)
     uint64_t prev;
     if (want->class == of->class && want != of->but
         && is_view(of, listed_name(want->folder))) {
-        dp_emit_publish(of->w->emit, want, of->is_new, DP_BUS_MANY, &prev);
+        dp_emit_publish(of->w->emit, want, of->is_new, &prev);
     }
 }
 
@@ -302,7 +302,7 @@ static void tell_owner(const collection *of)
     snprintf(n.folder, sizeof(n.folder), "%s", folder);
     dp_want *want = find_for_publish(of->w, of->class, &n);
     if (want && !has_told_source(want, of->is_new)) {
-        dp_emit_publish(of->w->emit, want, of->is_new, DP_BUS_MANY, &prev);
+        dp_emit_publish(of->w->emit, want, of->is_new, &prev);
     }
 }
 
@@ -347,7 +347,7 @@ uint64_t dp_watcher_publish(dp_watcher *w, dp_span user, dp_class c,
         return seq;
     }
     if (want) { /* how many it stands for, who tells does not say */
-        return dp_emit_publish(w->emit, want, is_new, DP_BUS_MANY, out_prev);
+        return dp_emit_publish(w->emit, want, is_new, out_prev);
     }
     /* nobody holds it; the seq alone is kept */
     return dp_bus_tell(w->bus, is_new ? DP_BUS_KIND_NEW : DP_BUS_KIND_OTHER,

@@ -335,14 +335,14 @@ class Device(threading.Thread):
             self._drop()
             raise Gone("did not hear it")
         answer = wbxml.PingAnswer(self._read(response).clear)
-        self._heard(answer, ids, sent)
+        self._heard(answer, ids, sent, heartbeat)
 
-    def _heard(self, answer, ids, sent):
+    def _heard(self, answer, ids, sent, heartbeat):
         now = time.monotonic()
         named = set(answer.folders or ()) & set(ids)
         self.history.saw(self.id, PingSeen(
             sent, now, answer.status, {self._path(i) for i in named},
-            {self._path(i) for i in ids}))
+            {self._path(i) for i in ids}, heartbeat))
         self.asked = ids if answer.status in (1, 2) else None
         if answer.status == 2:
             self.todo |= named

@@ -2,7 +2,8 @@
 mends it before it returns, so that a round ends with everything in order.
 
 `part` is what it takes for itself: two faults of the same part are not at the
-same time.
+same time. One that `forgets` takes something away without which nobody can know
+that nothing has changed, or how much: each device then has to look, once.
 """
 import glob
 import os
@@ -16,15 +17,15 @@ FAULTS = {}
 
 
 class Fault:
-    def __init__(self, name, part, work, weight):
+    def __init__(self, name, part, work, weight, forgets):
         self.name, self.part, self.work = name, part, work
-        self.weight = weight
+        self.weight, self.forgets = weight, forgets
 
 
-def fault(part, weight=2):
+def fault(part, weight=2, forgets=False):
     def register(work):
         name = work.__name__
-        FAULTS[name] = Fault(name, part, work, weight)
+        FAULTS[name] = Fault(name, part, work, weight, forgets)
         return work
     return register
 
@@ -54,14 +55,14 @@ def linger(world, rng, least, most):
 
 # --- the watcher ---
 
-@fault("watcher", 6)
+@fault("watcher", 6, forgets=True)
 def watcher_killed(world, rng):
     world.watcher.kill()
     linger(world, rng, 0, 1.5)
     world.start_watcher()
 
 
-@fault("watcher", 3)
+@fault("watcher", 3, forgets=True)
 def watcher_restarted(world, rng):
     world.watcher.stop()
     linger(world, rng, 0, 1)
@@ -75,7 +76,7 @@ def watcher_stopped(world, rng):
     world.watcher.thaw()
 
 
-@fault("watcher", 1)
+@fault("watcher", 1, forgets=True)
 def watcher_silent(world, rng):
     """Long enough to be taken for dead."""
     world.watcher.freeze()
@@ -90,7 +91,7 @@ def watcher_reloaded(world, rng):
         linger(world, rng, 0, 0.3)
 
 
-@fault("watcher")
+@fault("watcher", forgets=True)
 def events_overflow(world, rng):
     world.watcher.freeze()
     try:
@@ -100,13 +101,13 @@ def events_overflow(world, rng):
         world.watcher.thaw()
 
 
-@fault("watcher")
+@fault("watcher", forgets=True)
 def watcher_without_descriptors(world, rng):
     with few_descriptors(world.watcher.pid, rng):
         linger(world, rng, 0.5, 2)
 
 
-@fault("watcher", 1)
+@fault("watcher", 1, forgets=True)
 def bus_replaced(world, rng):
     world.watcher.stop()
     os.unlink(world.watcher.bus)
@@ -114,7 +115,7 @@ def bus_replaced(world, rng):
     world.start_watcher()
 
 
-@fault("watcher", 1)
+@fault("watcher", 1, forgets=True)
 def bus_restored(world, rng):
     """Of the last time that it was saved, in the same boot."""
     world.watcher.stop()
@@ -123,21 +124,21 @@ def bus_restored(world, rng):
     world.start_watcher()
 
 
-@fault("watcher", 1)
+@fault("watcher", 1, forgets=True)
 def cursors_restored(world, rng):
     world.watcher.stop()
     world.put_back("cursors", world.watcher.state_dir)
     world.start_watcher()
 
 
-@fault("watcher", 1)
+@fault("watcher", 1, forgets=True)
 def cursors_wiped(world, rng):
     world.watcher.stop()
     empty(world.watcher.state_dir)
     world.start_watcher()
 
 
-@fault("watcher")
+@fault("watcher", forgets=True)
 def disk_full(world, rng):
     """Of the runtime directory or of the watcher's state, or both; at times it
     has to start again meanwhile."""
@@ -217,7 +218,7 @@ def child_without_descriptors(world, rng):
             linger(world, rng, 0.5, 2)
 
 
-@fault("httpd", 1)
+@fault("httpd", 1, forgets=True)
 def store_wiped(world, rng):
     if rng.random() < 0.5:
         world.stop_httpd(signal.SIGTERM)
@@ -228,14 +229,14 @@ def store_wiped(world, rng):
         world.httpd.graceful()
 
 
-@fault("httpd", 1)
+@fault("httpd", 1, forgets=True)
 def store_restored(world, rng):
     world.stop_httpd(rng.choice((signal.SIGTERM, signal.SIGKILL)))
     world.put_back("devices", world.httpd.state_dir)
     world.start_httpd()
 
 
-@fault("httpd", 1)
+@fault("httpd", 1, forgets=True)
 def store_unwritable(world, rng):
     """The disk of the device store is full."""
     with full([world.httpd.state_dir]):
@@ -287,7 +288,7 @@ def backend_lagging(world, rng):
 
 # --- all of it ---
 
-@fault("all", 1)
+@fault("all", 1, forgets=True)
 def reboot(world, rng):
     """Nothing runs, and what is on a tmpfs is gone."""
     world.stop_httpd(signal.SIGTERM)

@@ -37,8 +37,9 @@ class Change:
 class PingSeen:
     """A Ping of a device that was answered."""
 
-    def __init__(self, sent, got, status, named, asked):
+    def __init__(self, sent, got, status, named, asked, heartbeat):
         self.sent, self.got, self.status = sent, got, status
+        self.heartbeat = heartbeat  # s
         self.named, self.asked = named, asked  # sets of paths
 
 
@@ -53,8 +54,9 @@ class SyncSeen:
 
 
 class Fault:
-    def __init__(self, name, began):
+    def __init__(self, name, began, forgets=False):
         self.name, self.began, self.ended = name, began, None
+        self.forgets = forgets  # faults.py
 
 
 class History:
@@ -76,9 +78,9 @@ class History:
             self.seen.setdefault(device, []).append(what)
 
     @contextlib.contextmanager
-    def fault(self, name):
+    def fault(self, name, forgets=False):
         """While the block runs and heals, this is broken."""
-        one = Fault(name, time.monotonic())
+        one = Fault(name, time.monotonic(), forgets)
         with self.lock:
             self.faults.append(one)
         try:

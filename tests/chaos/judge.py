@@ -8,8 +8,12 @@ of Apache, watcher and bus.
            changed in a folder that it Pings for; or that was answered a Ping,
            sent long after the change and with nothing broken since, in which
            the folder was not named
-  needless a wake whose Sync brought nothing, of a folder that the device has
-           not changed itself meanwhile
+  needless a wake whose Sync brought nothing, of folders that the device has
+           not changed itself meanwhile. Told apart from it, and not held
+           against the bound: the first look after something was taken away
+           without which nobody can know (a fault that `forgets`); what was
+           named as the heartbeat ended, when the device is awake anyway; and
+           a site whose tables are too small, where folders share a topic
 """
 import statistics
 
@@ -18,6 +22,15 @@ from history import PingSeen, SyncSeen
 # After which a Ping's answer has to name the folder: the watcher of a loaded
 # machine has told by then.
 TOLD_WITHIN_S = 10
+
+# DirectPushBackendLag, and time to vouch again: a Sync that begins sooner after
+# a fault need not prove anything.
+LOOK_AGAIN_S = 2
+
+# A Ping is answered so much sooner than its heartbeat ends (policy/heartbeat.c),
+# and a little more.
+def early_s(heartbeat):
+    return min(heartbeat / 30, 2) + 0.1
 
 
 class Verdict:
@@ -29,8 +42,24 @@ class Verdict:
         self.delays = {}   # fault or "none" -> [seconds]
         self.wakes = self.needless = 0
         self.calm_wakes = self.calm_needless = 0  # of rounds without faults
+        self.excused = {}  # why a wake that brought nothing is none: how often
         self.needless_by = {}
+        self.forgot = []   # faults of rounds before that `forgets`
+        self.synced = {}   # (device, path) -> when its last Sync began
         self.pings = {}    # Status -> how often
+
+    def add(self, other):
+        """The sums of another seed."""
+        for name in ("changes", "to_tell", "void", "wakes", "needless",
+                     "calm_wakes", "calm_needless"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.missed += other.missed
+        for mine, its in ((self.delays, other.delays),
+                          (self.pings, other.pings),
+                          (self.excused, other.excused),
+                          (self.needless_by, other.needless_by)):
+            for key, value in its.items():
+                mine[key] = mine[key] + value if key in mine else value
 
     def add_delay(self, names, seconds):
         for name in names or ["none"]:
@@ -71,12 +100,37 @@ def judge_change(verdict, change, device, events, faults, left):
             return
 
 
-def judge_wakes(verdict, events, faults):
+def excuse(verdict, device, sync, ping, faults, is_coarse):
+    """Why a wake that brought nothing is not needless, or None.
+    @param ping  the last one that was answered before it"""
+    if is_coarse:
+        return "folders share a topic"
+    for path, told in sync.told.items():
+        synced = verdict.synced.get((device, path), 0)
+        for f in verdict.forgot + [f for f in faults if f.forgets]:
+            if f.began <= told and (f.ended is None
+                                    or f.ended + LOOK_AGAIN_S > synced):
+                return "state was lost"
+    if (ping and ping.got - ping.sent
+            > ping.heartbeat - early_s(ping.heartbeat)):
+        return "the heartbeat ended"
+    return None
+
+
+def judge_wakes(verdict, device, events, faults, is_coarse):
+    ping = None
     for e in events:
         if isinstance(e, PingSeen):
             verdict.pings[e.status] = verdict.pings.get(e.status, 0) + 1
+            ping = e
             continue
+        why = (None if e.brought & set(e.told) else
+               excuse(verdict, device, e, ping, faults, is_coarse))
+        verdict.synced.update({(device, path): e.sent for path in e.shows})
         if not e.told or e.is_own & set(e.told):
+            continue
+        if why:
+            verdict.excused[why] = verdict.excused.get(why, 0) + 1
             continue
         is_needless = not e.brought & set(e.told)
         verdict.wakes += 1
@@ -91,10 +145,11 @@ def judge_wakes(verdict, events, faults):
                     verdict.needless_by.get(name, 0) + 1
 
 
-def judge_round(verdict, history, devices, behind):
+def judge_round(verdict, history, devices, behind, is_coarse=False):
     """@param devices  {device id: user}
     @param behind  {device id: (what it shows, what is)} of those that were not
-                   in step at the end of the calm"""
+                   in step at the end of the calm
+    @param is_coarse  folders may share a topic"""
     by_user = {}
     for change in history.changes:
         by_user.setdefault(change.user, []).append(change)
@@ -107,7 +162,7 @@ def judge_round(verdict, history, devices, behind):
                 judge_change(verdict, change, id_, events, history.faults,
                              shows is not None and change.is_seen(truth)
                              and not change.is_seen(shows))
-        judge_wakes(verdict, events, history.faults)
+        judge_wakes(verdict, id_, events, history.faults, is_coarse)
         if shows is not None and set(shows) != set(truth):
             verdict.missed.append("%s shows the folders %s; there are %s" % (
                 id_, sorted(set(shows) - set(truth)),
@@ -115,6 +170,9 @@ def judge_round(verdict, history, devices, behind):
         elif shows is not None:
             verdict.missed.append("%s is not in step: %s" % (
                 id_, differences(shows, truth)))
+
+
+    verdict.forgot += [f for f in history.faults if f.forgets]
 
 
 def differences(shows, truth):
@@ -146,5 +204,7 @@ def report(verdict):
             100 * verdict.needless / max(1, verdict.wakes),
             verdict.calm_needless, verdict.calm_wakes,
             100 * verdict.calm_needless / max(1, verdict.calm_wakes))
+    for why, n in sorted(verdict.excused.items()):
+        yield "  besides, with nothing to bring since %s: %d" % (why, n)
     yield "%d changes, %d times to be told, %d overtaken, %d missed" % (
         verdict.changes, verdict.to_tell, verdict.void, len(verdict.missed))

@@ -55,6 +55,8 @@ class World:
             "never_empty_sync": rng.random() < 0.3,
             "omit_unchanged": rng.random() < 0.1}
         s = self.settings
+        self.is_coarse = (s["topics"] < 16 * len(users)
+                          or s["user_topics"] < 16)
         self.disk = temp_dir()
         self.certificate = Certificate(self.disk)
         self.site = Site(

@@ -29,6 +29,7 @@ class View:
         (self.key, self.changed, self.changed_new, self.watched_from,
          self.changed_at_us, self.gen, self.class_slot, self.renewed_s,
          self.flags) = SLOT.unpack(raw)
+        self.changed_new &= 2 ** 48 - 1  # above it the count of others
 
     @property
     def is_vouched(self):

@@ -35,7 +35,7 @@ static void make_good(void)
         dp_bus_ref r = dp_bus_topic_add(w, (dp_hash){{i, i}}, DP_BUS_NO_SLOT,
                                         0);
         dp_bus_vouch(w, r, 0);
-        dp_bus_publish(w, r, true, 1, 1, NULL);
+        dp_bus_publish(w, r, 1, 0, 1, NULL);
     }
     dp_bus_close(&w, false);
     fd = open(path, O_RDONLY);
@@ -84,7 +84,7 @@ static void carry_on(void)
         uint64_t seq = dp_bus_vouch(w, ref, 0);
         dp_bus_view view = dp_bus_look(map, ref);
         DP_ASSERT(view.is_current && view.watched_from == seq);
-        DP_ASSERT(dp_bus_publish(w, ref, true, 1, 1, NULL) > seq);
+        DP_ASSERT(dp_bus_publish(w, ref, 1, 0, 1, NULL) > seq);
         DP_ASSERT(dp_bus_find(map, key).slot == ref.slot);
         if (dp_bus_alias_set(w, alias, ref)) {
             DP_ASSERT(dp_bus_find(map, alias).slot == ref.slot);

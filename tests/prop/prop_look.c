@@ -225,7 +225,7 @@ static void publish(run *r, int i)
 {
     book *b = &r->book[i];
     bool is_new = dice(r, 2);
-    b->changed = dp_bus_publish(r->w->bus->w, b->ref, is_new, 1, r->w->now_us,
+    b->changed = dp_bus_publish(r->w->bus->w, b->ref, is_new, !is_new, r->w->now_us,
                                 NULL);
     b->changed_new = is_new ? b->changed : b->changed_new;
     b->changed_at_us = r->w->now_us;

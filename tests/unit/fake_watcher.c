@@ -297,7 +297,7 @@ void fw_drop(fake_watcher *fw, const char *folder)
 uint64_t fw_publish(fake_watcher *fw, const char *folder, bool is_new)
 {
     fw_lock(fw);
-    uint64_t seq = dp_bus_publish(fw->bus, topic_locked(fw, folder), is_new, 1,
+    uint64_t seq = dp_bus_publish(fw->bus, topic_locked(fw, folder), is_new, !is_new,
                                   dp_clock_mono_us(), NULL);
     fw_wake_locked(fw);
     fw_unlock(fw);

@@ -98,12 +98,12 @@ static inline uint64_t head(const world *w)
 
 static inline uint64_t arrives(world *w, dp_bus_ref r)
 {
-    return dp_bus_publish(w->bus->w, r, true, 1, w->now_us, NULL);
+    return dp_bus_publish(w->bus->w, r, 1, 0, w->now_us, NULL);
 }
 
 static inline uint64_t is_flagged(world *w, dp_bus_ref r)
 {
-    return dp_bus_publish(w->bus->w, r, false, 1, w->now_us, NULL);
+    return dp_bus_publish(w->bus->w, r, 0, 1, w->now_us, NULL);
 }
 
 static inline void passes(world *w, dp_time_us span_us)

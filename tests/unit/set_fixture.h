@@ -126,7 +126,7 @@ static inline dp_hold *held(set_world *w, const char *device,
 
 static inline uint64_t arrives(set_world *w, dp_bus_ref r)
 {
-    return dp_bus_publish(w->bus->w, r, true, 1, w->now_us, NULL);
+    return dp_bus_publish(w->bus->w, r, 1, 0, w->now_us, NULL);
 }
 
 /* How many were claimed since; they are the keeper's now. */

@@ -301,7 +301,7 @@ static void tell_mark(conn *c, unsigned *seed)
         }
     }
     dp_keeper_mark(s.k, &he, dp_span_str(s.name[c->folder[i]]),
-                   (dp_mark){s.instance, head});
+                   dp_mark_at(s.instance, head));
 }
 
 static void rest(void)

@@ -162,7 +162,7 @@ static void reopening_repairs_what_a_killed_writer_left(void **state)
     assert_true(dp_bus_head(&f->map) >= head + 7);
     assert_true(dp_bus_look(&f->map, inbox).is_current);
     assert_false(dp_bus_look(&f->map, inbox).is_counted);
-    dp_bus_publish(f->w, inbox, true, 1, 0, NULL);
+    dp_bus_publish(f->w, inbox, 1, 0, 0, NULL);
     assert_false(dp_bus_look(&f->map, inbox).is_counted);
     dp_bus_vouch(f->w, inbox, 0);
     assert_true(dp_bus_look(&f->map, inbox).is_counted);

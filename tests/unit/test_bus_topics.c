@@ -32,7 +32,7 @@ static void a_topic_that_is_gone_takes_nothing_more(void **state)
     dp_bus_renewed(f->w, ref, DP_SECOND_US);
     dp_bus_topic_set_class(f->w, ref, 3);
     dp_bus_topic_drop(f->w, ref);
-    assert_int_equal(dp_bus_publish(f->w, ref, true, 1, 1, &prev), 0);
+    assert_int_equal(dp_bus_publish(f->w, ref, 1, 0, 1, &prev), 0);
     assert_int_equal(prev, 0);
     assert_false(dp_bus_alias_set(f->w, bus_key(f, "alias"), ref));
     assert_int_equal(dp_bus_head(&f->map), head); /* nobody was told anything */

@@ -137,7 +137,7 @@ static void a_device_that_names_too_many_loses_the_old_ones(void **state)
 
 static void a_mark_counts_on_its_own_bus_only(void **state)
 {
-    dp_mark m = {7, 50};
+    dp_mark m = dp_mark_at(7, 50);
     assert_int_equal(dp_mark_seq(m, 7, 50), 50);
     assert_int_equal(dp_mark_seq(m, 7, 49), 0); /* above head */
     assert_int_equal(dp_mark_seq(m, 8, 90), 0);

@@ -121,7 +121,7 @@ dp_bus_ref lab_topic(lab *l, dp_class c, const char *folder)
 uint64_t lab_change(lab *l, dp_bus_ref topic)
 {
     uint64_t prev;
-    return dp_bus_publish(l->bus, topic, true, 1, l->now_us, &prev);
+    return dp_bus_publish(l->bus, topic, 1, 0, l->now_us, &prev);
 }
 
 uint64_t lab_head(const lab *l)

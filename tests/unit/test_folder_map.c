@@ -359,7 +359,7 @@ static void a_ring_of_shared_folders_ends(void **state)
 static void a_status_7_is_remembered(void **state)
 {
     lab *l = *state;
-    dp_hier_state_announced(l->store, NULL, &l->who, (dp_mark){9, 90}, l->now_us);
+    dp_hier_state_announced(l->store, NULL, &l->who, dp_mark_at(9, 90), l->now_us);
     assert_int_equal(lab_hier(l).announced.seq, 90);
     assert_int_equal(lab_hier(l).announced_at_us, l->now_us);
 }

@@ -231,8 +231,8 @@ static void those_who_are_meant_end(void **state)
 
 static dp_mark mark_now(const set_world *w)
 {
-    return (dp_mark){w->bus->map.header->instance,
-                     dp_bus_head(&w->bus->map)};
+    return dp_mark_at(w->bus->map.header->instance,
+                     dp_bus_head(&w->bus->map));
 }
 
 static void a_mark_that_became_firm_cleans_the_hold(void **state)
@@ -293,9 +293,9 @@ static void a_mark_that_another_child_stored_counts_when_it_has_settled(
 static void a_stored_mark_that_is_none_changes_nothing(void **state)
 {
     set_world *w = *state;
-    const dp_mark none[] = {{0, 0},
-                            {mark_now(w).instance + 1, 1000},
-                            {mark_now(w).instance, 1000000}};
+    uint64_t instance = mark_now(w).instance;
+    const dp_mark none[] = {dp_mark_at(0, 0), dp_mark_at(instance + 1, 1000),
+                            dp_mark_at(instance, 1000000)};
     for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++) {
         dp_hold *h = settling(w, folder(w, "INBOX"));
         stored = none[i];
@@ -313,7 +313,8 @@ static void a_mark_of_another_instance_says_nothing(void **state)
     folder(w, "INBOX");
     dp_hold *h = held(w, "A", "INBOX");
     uint64_t before = h->items[0].mark;
-    dp_mark foreign = {mark_now(w).instance + 1, UINT64_MAX / 2};
+    dp_mark foreign =
+        dp_mark_at(mark_now(w).instance + 1, UINT64_MAX / 2);
     dp_hold_set_mark_locked(&w->set, device_key(w, "A"),
                             DP_SPAN_LIT("INBOX"), foreign, w->now_us);
     assert_int_equal(h->items[0].mark, before);
@@ -403,7 +404,7 @@ static void draining_says_what_waits(void **state)
     set_world *w = *state;
     dp_bus_ref inbox = folder(w, "INBOX");
     dp_hold *h = held(w, "A", "INBOX");
-    dp_bus_publish(w->bus->w, inbox, false, 1, w->now_us, NULL);
+    dp_bus_publish(w->bus->w, inbox, 0, 1, w->now_us, NULL);
     dp_hold_set_slot_locked(&w->set, inbox.slot, w->now_us);
     dp_hold_set_drain_locked(&w->set, 0, w->now_us);
     expire(w, DP_WHEEL_TICK_US);

@@ -394,11 +394,11 @@ static void a_lapped_keeper_looks_at_every_hold(void **state)
             map, dp_topic_key(map->header->hash_key, dp_span_str("alice"),
                               DP_CLASS_EMAIL, dp_span_str(f)));
         if (*f == 'I') {
-            dp_bus_publish(b->fw->bus, r, true, 1, dp_clock_mono_us(), NULL);
+            dp_bus_publish(b->fw->bus, r, 1, 0, dp_clock_mono_us(), NULL);
             continue;
         }
         for (int i = 0; i < 1000; i++) {
-            dp_bus_publish(b->fw->bus, r, true, 1, dp_clock_mono_us(), NULL);
+            dp_bus_publish(b->fw->bus, r, 1, 0, dp_clock_mono_us(), NULL);
         }
         break;
     }
@@ -681,7 +681,7 @@ static void a_topic_that_was_refused_is_found_by_who_was_lapped(void **state)
     pthread_mutex_lock(&dp_keeper_set(b->k)->lock);
     dp_bus_vouch(b->fw->bus, in, 0);
     for (int i = 0; i < 1000; i++) {
-        dp_bus_publish(b->fw->bus, noise, true, 1, dp_clock_mono_us(), NULL);
+        dp_bus_publish(b->fw->bus, noise, 1, 0, dp_clock_mono_us(), NULL);
     }
     pthread_mutex_unlock(&dp_keeper_set(b->k)->lock);
     fw_wake_locked(b->fw);
@@ -937,7 +937,7 @@ static void a_mark_that_became_firm_ends_the_wait(void **state)
     dp_keeper_worker_held(b->k, h);
     uint64_t seq = fw_publish(b->fw, "INBOX", true);
     dp_keeper_mark(b->k, &a, DP_SPAN_LIT("5"),
-                   (dp_mark){b->fw->instance, seq});
+                   dp_mark_at(b->fw->instance, seq));
     dp_hold_set_worker_take(dp_keeper_set(b->k), h);
     assert_int_equal(dp_keeper_worker_end(b->k, h, DP_CAUSE_NEXT).status,
                      DP_PING_NOTHING);
@@ -966,10 +966,10 @@ static void a_forget_that_was_lapped_is_everybodys(void **state)
     dp_bus_ref r = dp_bus_find(
         map, dp_topic_key(map->header->hash_key, dp_span_str("alice"),
                           DP_CLASS_EMAIL, dp_span_str("INBOX")));
-    dp_bus_publish(b->fw->bus, r, true, 1, 1, NULL); /* here it is stopped */
+    dp_bus_publish(b->fw->bus, r, 1, 0, 1, NULL); /* here it is stopped */
     dp_bus_tell(b->fw->bus, DP_BUS_KIND_FORGET, (dp_hash){{1, 2}}, 3);
     for (int i = 0; i < 200; i++) {
-        dp_bus_publish(b->fw->bus, r, true, 1, 1, NULL);
+        dp_bus_publish(b->fw->bus, r, 1, 0, 1, NULL);
     }
     pthread_mutex_unlock(&dp_keeper_set(b->k)->lock);
     fw_wake_locked(b->fw);

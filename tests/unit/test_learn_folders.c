@@ -324,7 +324,7 @@ static void ones_own_folder_does_not_wake_one(void **state)
     sync_all(l, "0", "h1", three, 3);
     lab_delivered(l);
     create(l, "h1", 1, "h2");
-    uint64_t prev, seq = dp_bus_publish(l->bus, h, true, 1, l->now_us, &prev);
+    uint64_t prev, seq = dp_bus_publish(l->bus, h, 1, 0, l->now_us, &prev);
     dp_exchange_published(l->x, &l->out.uploads[0], seq, prev);
     assert_int_equal(hier_mark(l), seq);
 }

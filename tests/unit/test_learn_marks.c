@@ -10,14 +10,16 @@
 #define K2 12u
 #define K3 13u
 
-#define COUNT_AT_MARK 7u
+/* what had changed up to the mark of state_with() */
+#define ADDS_AT_MARK   7u
+#define OTHERS_AT_MARK 65534u /* and this count comes round */
 
 static const uint64_t instance = 77;
 static const dp_bus_ref topic = {3, 2};
 
 static dp_mark at(uint64_t seq)
 {
-    return (dp_mark){instance, seq};
+    return dp_mark_at(instance, seq);
 }
 
 /* A completed Sync that began when the bus stood at `seq`. */
@@ -37,7 +39,7 @@ static dp_mark_news done(uint64_t key, uint64_t new_key, uint64_t seq)
 static dp_mark_news brought(uint64_t key, uint64_t new_key, uint64_t seq)
 {
     dp_mark_news n = done(key, new_key, seq);
-    n.brought_n = 1;
+    n.brought_adds = 1;
     return n;
 }
 
@@ -52,10 +54,11 @@ static dp_mark_news asks(uint64_t key)
 
 static dp_coll_state state_with(uint64_t seq, uint64_t key)
 {
-    return (dp_coll_state){.mark = at(seq),
-                           .mark_count = 1 + COUNT_AT_MARK,
-                           .counted = topic,
-                           .prov_old_key = key};
+    dp_mark mark = at(seq);
+    mark.adds_1 = 1 + ADDS_AT_MARK;
+    mark.others = OTHERS_AT_MARK;
+    return (dp_coll_state){
+        .mark = mark, .counted = topic, .prov_old_key = key};
 }
 
 static void a_sync_that_brings_nothing_makes_a_firm_mark(void **state)
@@ -215,7 +218,7 @@ static void without_a_bus_marks_are_left_but_the_sync_counts(void **state)
 {
     dp_coll_state st = state_with(60, K1);
     dp_mark_news n = brought(K1, K2, 0);
-    n.start = (dp_mark){0, 0};
+    n.start = dp_mark_at(0, 0);
     assert_false(dp_learn_marks(&st, &n));
     assert_int_equal(st.mark.seq, 60);
     assert_int_equal(st.synced_at_us, n.now_us);
@@ -251,16 +254,18 @@ static void a_change_after_the_start_is_no_lag(void **state)
     assert_int_equal(st.lag_until_us, 0);
 }
 
-/* The topic had `n` changes since a mark that state_with() made, the newest at
- * `newest`, a second before the Sync began. */
-static void has_changed(dp_mark_news *news, uint64_t newest, uint32_t n)
+/* The topic had so many changes since a mark that state_with() made, the newest
+ * at `newest`, a second before the Sync began. */
+static void has_changed(dp_mark_news *news, uint64_t newest, uint32_t adds,
+                        uint32_t others)
 {
     news->is_vouched = true;
     news->changed = news->newest = newest;
     news->watched_from = 5;
     news->ref = topic;
     news->is_counted = true;
-    news->changes_n = COUNT_AT_MARK + n;
+    news->adds_n = ADDS_AT_MARK + adds;
+    news->others_n = (uint16_t)(OTHERS_AT_MARK + others);
     news->changed_at_us = news->began_us - DP_SECOND_US;
 }
 
@@ -269,29 +274,29 @@ static void the_first_of_two_young_ones_does_not_count_for_both(void **state)
 {
     dp_coll_state st = state_with(20, K1);
     dp_mark_news n = brought(K1, K2, 50);
-    has_changed(&n, 45, 2);
+    has_changed(&n, 45, 2, 0);
     assert_true(dp_learn_marks(&st, &n));
     assert_int_equal(st.mark.seq, 20);
     assert_int_equal(st.prov.seq, 20); /* delivered, it covers no more */
     assert_int_equal(st.lag_until_us, n.changed_at_us + 2 * DP_SECOND_US);
     assert_int_equal(st.announced.seq, 45);
     /* and it still knows how many there are to come */
-    assert_int_equal(st.prov_count, 1 + COUNT_AT_MARK);
+    assert_int_equal(st.prov.adds_1, 1 + ADDS_AT_MARK);
 
     st = state_with(20, K1);
-    n.brought_n = 3; /* one of them is none of the two */
+    n.brought_adds = 3; /* one of them is none of the two */
     dp_learn_marks(&st, &n);
     assert_int_equal(st.prov.seq, 20);
 
     st = state_with(20, K1);
-    n.brought_n = 2;
+    n.brought_adds = 2;
     dp_learn_marks(&st, &n);
     assert_int_equal(st.prov.seq, 50);
-    assert_int_equal(st.prov_count, 1 + COUNT_AT_MARK + 2);
+    assert_int_equal(st.prov.adds_1, 1 + ADDS_AT_MARK + 2);
     assert_int_equal(st.lag_until_us, 0);
 
     st = state_with(20, K1);
-    n.brought_n = 1;
+    n.brought_adds = 1;
     n.changed_at_us = n.began_us - 2 * DP_SECOND_US; /* both are shown */
     dp_learn_marks(&st, &n);
     assert_int_equal(st.prov.seq, 50);
@@ -300,20 +305,21 @@ static void the_first_of_two_young_ones_does_not_count_for_both(void **state)
 /* As many items as there were changes, and yet one of them may be another:
  * nobody knows how many changes there were (before vouching began, of another
  * topic, while one was being written, since a mark without a count); the client
- * may be sent what it sent itself; what is no Add may be no change. */
+ * may be sent what it sent itself; what is no Add is no new item. */
 static void what_is_not_counted_proves_nothing(void **state)
 {
     for (int why = 0; why < 6; why++) {
         dp_coll_state st = state_with(20, K1);
         dp_mark_news n = brought(K1, K2, 50);
-        has_changed(&n, 45, 1);
+        has_changed(&n, 45, 1, 0);
         n.watched_from = why == 0 ? 21 : n.watched_from;
         n.ref.gen += why == 1 ? 2 : 0;
         n.is_counted = why != 2;
-        st.mark_count = why == 3 ? 0 : st.mark_count;
-        n.brought_n = why == 3 ? n.changes_n + 1 : n.brought_n;
+        st.mark.adds_1 = why == 3 ? 0 : st.mark.adds_1;
+        n.brought_adds = why == 3 ? n.adds_n + 1 : n.brought_adds;
         n.has_commands = why == 4;
-        n.has_other = why == 5;
+        n.brought_adds -= why == 5;
+        n.brought_others = why == 5;
         dp_learn_marks(&st, &n);
         assert_int_equal(st.prov.seq, 20);
         assert_int_not_equal(st.lag_until_us, 0);
@@ -324,10 +330,10 @@ static void a_mark_that_covers_nothing_is_one_all_the_same(void **state)
 {
     dp_coll_state st = {.prov_old_key = K1};
     dp_mark_news n = brought(K1, K2, 50);
-    has_changed(&n, 45, 2);
+    has_changed(&n, 45, 2, 0);
     assert_true(dp_learn_marks(&st, &n));
     assert_int_equal(st.prov.seq, 1);
-    assert_int_equal(st.prov_count, 0);
+    assert_int_equal(st.prov.adds_1, 0);
 }
 
 /* The count has the one that came meanwhile in it, and perhaps others: none of
@@ -336,23 +342,176 @@ static void a_change_meanwhile_leaves_the_count_of_before(void **state)
 {
     dp_coll_state st = state_with(20, K1);
     dp_mark_news n = done(K1, 0, 50);
-    has_changed(&n, 55, 2);
+    has_changed(&n, 55, 2, 0);
     dp_learn_marks(&st, &n);
     assert_int_equal(st.mark.seq, 50); /* 55 is told at once */
-    assert_int_equal(st.mark_count, 1 + COUNT_AT_MARK);
+    assert_int_equal(st.mark.adds_1, 1 + ADDS_AT_MARK);
     assert_int_equal(st.lag_until_us, 0);
     n = brought(K1, K2, 60);
-    has_changed(&n, 55, 2);
+    has_changed(&n, 55, 2, 0);
     dp_learn_marks(&st, &n);
     assert_int_equal(st.prov.seq, 50);
     assert_int_not_equal(st.lag_until_us, 0);
+}
+
+/* … unless the Sync has brought all of them. */
+static void what_came_meanwhile_may_have_come_down_too(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = brought(K1, K2, 50);
+    has_changed(&n, 55, 2, 1);
+    n.brought_adds = 2;
+    n.brought_others = 1;
+    assert_true(dp_learn_marks(&st, &n));
+    assert_int_equal(st.prov.seq, 55);
+    assert_int_equal(st.prov.doubt, DP_DOUBT_LAST);
+    assert_int_equal(st.prov.adds_1, 1 + ADDS_AT_MARK + 2);
+    st = state_with(20, K1);
+    n.brought_others = 2;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.prov.seq, 50);
+    assert_int_equal(st.prov.doubt, DP_DOUBT_NONE); /* 55 is told anyway */
+}
+
+/* New items are all there; of flags and deletions as many came as had changed,
+ * or another number. */
+static void of_others_there_is_a_doubt(void **state)
+{
+    for (uint32_t came = 0; came < 3; came++) {
+        dp_coll_state st = state_with(20, K1);
+        dp_mark_news n = brought(K1, K2, 50);
+        has_changed(&n, 45, 1, 3);
+        n.brought_others = 2 + came;
+        assert_true(dp_learn_marks(&st, &n));
+        assert_int_equal(st.lag_until_us, 0);
+        assert_int_equal(st.prov.seq, 50);
+        assert_int_equal(st.prov.doubt,
+                         came == 1 ? DP_DOUBT_LAST : DP_DOUBT_QUIET);
+        assert_true(dp_coll_state_deliver(&st, n.token));
+        assert_int_not_equal(st.mark.doubt, DP_DOUBT_NONE);
+    }
+}
+
+/* A state with such a doubt, of a change at 45. */
+static dp_coll_state doubtful(dp_doubt doubt)
+{
+    dp_coll_state st = state_with(50, K1);
+    st.mark.doubt = (uint8_t)doubt;
+    return st;
+}
+
+static void a_sync_that_is_as_early_leaves_the_doubt(void **state)
+{
+    for (int has_commands = 0; has_commands < 2; has_commands++) {
+        dp_coll_state st = doubtful(DP_DOUBT_LAST);
+        dp_mark_news n = done(K1, 0, 60);
+        has_changed(&n, 45, 0, 0);
+        n.has_commands = has_commands;
+        dp_learn_marks(&st, &n);
+        assert_int_equal(st.mark.doubt, DP_DOUBT_LAST);
+        assert_int_equal(st.lag_until_us, 0);
+        assert_int_equal(st.mark.seq, has_commands ? 50 : 60);
+    }
+}
+
+static void a_later_one_ends_it(void **state)
+{
+    for (uint64_t start = 45; start < 65; start += 5) {
+        dp_coll_state st = doubtful(DP_DOUBT_QUIET);
+        dp_mark_news n = done(K1, 0, start);
+        has_changed(&n, 45, 0, 0);
+        n.changed_at_us = n.began_us - n.backend_lag_us;
+        dp_learn_marks(&st, &n);
+        assert_int_equal(st.mark.doubt, DP_DOUBT_NONE);
+        assert_int_equal(st.mark.seq, start > 50 ? start : 50);
+    }
+}
+
+/* New items that are all there say nothing of what was in doubt before. */
+static void new_items_do_not_end_it(void **state)
+{
+    dp_coll_state st = doubtful(DP_DOUBT_LAST);
+    dp_mark_news n = brought(K1, K2, 60);
+    has_changed(&n, 55, 1, 0);
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.prov.seq, 60);
+    assert_int_equal(st.prov.doubt, DP_DOUBT_LAST);
+}
+
+/* Nor does one that changes are published during. */
+static void a_change_meanwhile_leaves_the_doubt(void **state)
+{
+    dp_coll_state st = doubtful(DP_DOUBT_LAST);
+    dp_mark_news n = done(K1, 0, 60);
+    has_changed(&n, 65, 1, 0);
+    n.changed_at_us = n.began_us - 10 * DP_SECOND_US;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 60);
+    assert_int_equal(st.mark.doubt, DP_DOUBT_LAST);
+}
+
+static void nobody_vouches_so_the_doubt_stays(void **state)
+{
+    dp_coll_state st = doubtful(DP_DOUBT_LAST);
+    dp_mark_news n = done(K1, 0, 60);
+    has_changed(&n, 45, 0, 0);
+    n.changed_at_us = n.began_us - n.backend_lag_us;
+    n.is_vouched = false;
+    n.was_given_up = true;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.doubt, DP_DOUBT_LAST);
+}
+
+/* MoreAvailable: a Sync that is not completed, of so many new items. */
+static dp_mark_news part(uint64_t key, uint64_t new_key, uint32_t adds)
+{
+    dp_mark_news n = done(key, new_key, 50);
+    has_changed(&n, 45, 1, 0);
+    n.is_completed = false;
+    n.has_more = true;
+    n.brought_adds = adds;
+    return n;
+}
+
+static void parts_are_counted_together(void **state)
+{
+    for (uint32_t last = 0; last < 3; last++) {
+        dp_coll_state st = state_with(20, K1);
+        dp_mark_news n = part(K1, K2, 2);
+        dp_learn_marks(&st, &n);
+        n = part(K2, K3, 1);
+        dp_learn_marks(&st, &n);
+        n = brought(K3, K3 + 1, 51);
+        has_changed(&n, 45, 4, 0);
+        n.brought_adds = last;
+        dp_learn_marks(&st, &n);
+        bool is_all = st.prov.seq == 51 || st.mark.seq == 51;
+        assert_int_equal(is_all, last == 1);
+        assert_int_equal(st.more_adds, 0);
+    }
+}
+
+/* The phone never got the first part, and has it sent again; or it came with
+ * something that the phone had sent. */
+static void a_part_counts_once_and_if_it_arrived(void **state)
+{
+    for (int why = 0; why < 3; why++) {
+        dp_coll_state st = state_with(20, K1);
+        dp_mark_news n = part(K1, K2, 1);
+        n.has_commands = why == 2;
+        dp_learn_marks(&st, &n);
+        n = brought(why == 1 ? K1 : K2, K3, 51);
+        has_changed(&n, 45, 2, 0);
+        dp_learn_marks(&st, &n);
+        assert_int_equal(st.prov.seq, why ? 20 : 51);
+    }
 }
 
 static void what_was_there_when_vouching_began_may_be_young(void **state)
 {
     dp_coll_state st = state_with(20, K1);
     dp_mark_news n = done(K1, 0, 50);
-    has_changed(&n, 45, 0);
+    has_changed(&n, 45, 0, 0);
     n.changed = 0;
     n.watched_from = 45;
     dp_learn_marks(&st, &n);
@@ -488,6 +647,15 @@ int main(void)
         cmocka_unit_test(a_mark_that_covers_nothing_is_one_all_the_same),
         cmocka_unit_test(a_change_meanwhile_leaves_the_count_of_before),
         cmocka_unit_test(what_is_not_counted_proves_nothing),
+        cmocka_unit_test(what_came_meanwhile_may_have_come_down_too),
+        cmocka_unit_test(of_others_there_is_a_doubt),
+        cmocka_unit_test(a_sync_that_is_as_early_leaves_the_doubt),
+        cmocka_unit_test(a_later_one_ends_it),
+        cmocka_unit_test(new_items_do_not_end_it),
+        cmocka_unit_test(a_change_meanwhile_leaves_the_doubt),
+        cmocka_unit_test(nobody_vouches_so_the_doubt_stays),
+        cmocka_unit_test(parts_are_counted_together),
+        cmocka_unit_test(a_part_counts_once_and_if_it_arrived),
         cmocka_unit_test(what_was_there_when_vouching_began_may_be_young),
         cmocka_unit_test(commands_of_the_client_prove_no_currency),
         cmocka_unit_test(two_useless_announcements_in_a_row_move_the_mark),

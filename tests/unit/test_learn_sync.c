@@ -402,7 +402,7 @@ static void an_upload_that_succeeded_is_published(void **state)
     const dp_learn_upload *u = &l->out.uploads[0];
     assert_int_equal(u->topic.class_id, DP_CLASS_EMAIL);
     assert_false(u->is_new);
-    uint64_t prev, seq = dp_bus_publish(l->bus, all, false, 1, l->now_us, &prev);
+    uint64_t prev, seq = dp_bus_publish(l->bus, all, 0, 1, l->now_us, &prev);
     assert_int_equal(lab_mark(l, MAIL), mark);
     dp_exchange_published(l->x, u, seq, prev);
     assert_int_equal(lab_mark(l, MAIL), seq); /* no echo */
@@ -418,7 +418,7 @@ static void an_upload_does_not_hide_somebody_elses_change(void **state)
     lab_change(l, all);
     lab_sync_one(l, &client_change,
                  &(lab_coll){.id = MAIL, .key = "k2", .status = 1});
-    uint64_t prev, seq = dp_bus_publish(l->bus, all, false, 1, l->now_us, &prev);
+    uint64_t prev, seq = dp_bus_publish(l->bus, all, 0, 1, l->now_us, &prev);
     dp_exchange_published(l->x, &l->out.uploads[0], seq, prev);
     assert_int_equal(lab_mark(l, MAIL), mark);
 }
@@ -434,7 +434,7 @@ static void an_upload_does_not_jump_over_a_gap_in_watching(void **state)
     dp_bus_vouch(l->bus, all, 0);
     lab_sync_one(l, &client_change,
                  &(lab_coll){.id = MAIL, .key = "k2", .status = 1});
-    uint64_t prev, seq = dp_bus_publish(l->bus, all, false, 1, l->now_us, &prev);
+    uint64_t prev, seq = dp_bus_publish(l->bus, all, 0, 1, l->now_us, &prev);
     dp_exchange_published(l->x, &l->out.uploads[0], seq, prev);
     assert_int_equal(lab_mark(l, MAIL), mark);
 }
