@@ -16,12 +16,16 @@
  *   SPARE     Syncs that nobody asked for
  *   PROMPT    a backend that never lags, and DirectPushBackendLag 0
  *   ANY_PART  one that may show the newer of two changes first
+ *   KINDS     changes are new items, or others (flags, deletions); without it
+ *             all of them are new items
+ *   EXTRAS    items that come down though they have not changed
  *
  * The mailbox is the set of its changes, a bit each, in order. `told` is what
  * the bus accounts for: published, or there when vouching began. The promise
  * (design.md 3): a collection that a look finds clean has nothing told that
- * the device does not have; and when all is quiet, all is told. How quickly is
- * no matter here: times are but "younger than DirectPushBackendLag, or not".
+ * the device does not have; and when all is quiet, all is told, or waits for the
+ * end of the heartbeat, which is for flags and deletions only. How quickly is no
+ * matter here: times are but "younger than DirectPushBackendLag, or not".
  *
  * Not here: the hierarchy, several folders, class topics, blind collections'
  * clocks (blind is an allowed rest), likely_seq, proofs.
@@ -53,18 +57,24 @@
 #define SPARE 1
 #endif
 
+#ifndef EXTRAS
+#define EXTRAS 0
+#endif
+
 #define FIRST(k) ((1 << (k)) - 1) /* the first k changes */
 
 /* --- the mailbox and time */
 byte mail_n;             /* changes so far */
 byte ripe;               /* those that the backend shows for certain */
 byte own;                /* those that the device made */
+byte is_add;             /* those that are new items */
+byte extras = EXTRAS;
 byte mails = MAILS, uploads = UPLOADS, crashes = CRASHES, losses = LOSSES;
 byte lost = LOST, more = MORE, buses = BUSES, spare = SPARE;
 
 /* --- the bus (bus/bus_abi.h): one topic */
 byte head = 1, changed, watched_from = UNWATCHED;
-byte count;              /* of changes, since vouching began */
+byte count, others;      /* new items, since vouching began; other changes */
 bool is_young;           /* changed_at is less than BackendLag ago … */
 byte stamp;              /* … and stands for this seq */
 byte told;               /* what the bus accounts for */
@@ -73,6 +83,7 @@ byte told;               /* what the bus accounts for */
 mtype = { DOWN, UNPLACED, PLACED, READY };
 mtype watcher = DOWN;
 byte seen;               /* changes whose events it has read */
+byte counted;            /* … and that are in the counts */
 bool is_vouched, has_pending, is_restored;
 byte storing;            /* 0 not, 1 drained, 2 flushed */
 byte old_cursor, old_from;
@@ -90,7 +101,7 @@ bool must_sync = 1;
 typedef exchange {
     bool is_on, is_answered, was_young, is_more, has_commands, is_kept_back;
     bool is_other;       /* `start` is of another bus */
-    byte start, key, stamp, told, after, own
+    byte start, key, stamp, told, after, own, extra
 };
 exchange x[2];
 bool is_late;            /* x[1] began before one that has ended */
@@ -102,11 +113,16 @@ byte upload;             /* to be published (6.4) */
 /* --- what is stored of the device (device/coll_state.h) */
 byte mark, prov, old_key, new_key, announced, announced_n, useless_n;
 byte mark_count, prov_count; /* `count` at that mark, plus one; 0 unknown */
+byte mark_others, prov_others, mark_doubt, prov_doubt;
+byte more_adds, more_others;
+#define LAST  1          /* dp_doubt */
+#define QUIET 2
 bool mark_is_other, prov_is_other, announced_is_other;
 bool lag;                /* lag_until_us */
 
 /* --- its Ping (hold/hold.h) */
 byte h_mark, h_announced, h_announced_n, h_linked;
+byte h_doubt;
 bool h_lag, must_look;
 
 inline changed_something() { must_look = (device == PINGING) }
@@ -117,10 +133,11 @@ inline changed_something() { must_look = (device == PINGING) }
     (((set) & 1) + (((set) >> 1) & 1) + (((set) >> 2) & 1) + (((set) >> 3) & 1))
 #define MANY 16
 
-/* bus/bus_write.c dp_bus_publish: `n` changes */
-inline publish(what, n)
+/* bus/bus_write.c dp_bus_publish */
+inline publish(what, adds, rest)
 {
-    count = count + MAX(n, 1);
+    count = count + adds;
+    others = others + rest;
     head++;
     changed = head;
     is_young = 1;
@@ -129,13 +146,17 @@ inline publish(what, n)
     changed_something()
 }
 
+#define UNCOUNTED (FIRST(seen) & ~FIRST(counted))
+
 /* watcher/emit.c publish_collected */
 inline flush()
 {
     if
     :: has_pending ->
         has_pending = 0;
-        publish(FIRST(seen), COUNT_OF(FIRST(seen) & ~told))
+        publish(FIRST(seen), COUNT_OF(UNCOUNTED & is_add),
+                COUNT_OF(UNCOUNTED & ~is_add));
+        counted = seen
     :: else
     fi
 }
@@ -152,7 +173,9 @@ inline vouch()
     :: is_restored ->
         if
         :: old_cursor != seen && WITH(cursor_unread) ->
-            publish(FIRST(seen), MANY)
+            publish(FIRST(seen),
+                    ((FIRST(seen) & ~FIRST(old_cursor) & is_add) -> MANY : 0),
+                    MANY)
         :: else
         fi;
         head++;
@@ -171,6 +194,7 @@ inline vouch()
         fi
     fi;
     told = told | FIRST(seen);
+    counted = seen;
     is_restored = 0;
     old_cursor = 0; old_from = 0;
     is_vouched = 1;
@@ -235,7 +259,7 @@ end:
         crashes--;
         watcher = DOWN;
         is_vouched = 0; has_pending = 0; is_restored = 0; storing = 0;
-        old_cursor = 0; old_from = 0; seen = 0;
+        old_cursor = 0; old_from = 0; seen = 0; counted = 0;
         changed_something() }
     /* watcher.c open_bus(), restore(): the head is raised, nobody's word
      * counts any more; of what there is no record the slot is given back */
@@ -247,7 +271,7 @@ end:
             is_restored = 1;
             old_cursor = record_cursor;
             old_from = watched_from
-        :: !has_record -> changed = 0; count = 0; is_young = 0
+        :: !has_record -> changed = 0; count = 0; others = 0; is_young = 0
         :: else
         fi;
         unvouch();
@@ -258,7 +282,7 @@ end:
     /* reopen_bus() refuses, create_bus() */
     :: atomic { watcher == DOWN && buses > 0 ->
         buses--;
-        head = 1; changed = 0; count = 0; is_young = 0; watched_from = UNWATCHED;
+        head = 1; changed = 0; count = 0; others = 0; is_young = 0; watched_from = UNWATCHED;
         drop_record();
         mark_is_other = (mark != 0); prov_is_other = (prov != 0);
         announced_is_other = (announced != 0);
@@ -300,12 +324,16 @@ proctype elsewhere()
 {
 end:
     do
+    :: atomic { mails > 0 ->
+        mails--; is_add = is_add | (1 << mail_n); mail_n++ }
+#ifdef KINDS
     :: atomic { mails > 0 -> mails--; mail_n++ }
+#endif
     /* what was told is no longer young: the backend shows it */
     :: atomic { is_young || ripe != told ->
         is_young = 0;
         ripe = told;
-        must_look = (device == PINGING && (must_look || h_lag)) }
+        must_look = (device == PINGING && (must_look || h_lag || h_doubt == QUIET)) }
     od
 }
 
@@ -315,14 +343,22 @@ inline forget_marks()
 {
     mark = 0; prov = 0; old_key = 0; new_key = 0; is_arrived = 0;
     mark_is_other = 0; prov_is_other = 0;
-    mark_count = 0; prov_count = 0
+    mark_count = 0; prov_count = 0; mark_others = 0; prov_others = 0;
+    mark_doubt = 0; prov_doubt = 0
+}
+
+inline forget_prov()
+{
+    prov = 0; prov_is_other = 0; prov_count = 0; prov_others = 0;
+    prov_doubt = 0; is_arrived = 0
 }
 
 /* dp_coll_state_deliver() */
 inline deliver()
 {
     mark = prov; mark_is_other = prov_is_other; mark_count = prov_count;
-    prov = 0; prov_is_other = 0; prov_count = 0; is_arrived = 0;
+    mark_others = prov_others; mark_doubt = prov_doubt;
+    forget_prov();
     if
     :: new_key != 0 -> old_key = 0
     :: else
@@ -343,7 +379,7 @@ inline match_key(sent)
     :: sent == new_key && prov != 0 -> deliver()
     :: sent == old_key && sent != new_key && prov != 0 &&
        WITH(old_key_keeps) ->
-        prov = 0; prov_is_other = 0; prov_count = 0; is_arrived = 0;
+        forget_prov();
         bind_keys(sent, 0)
     :: else
     fi
@@ -357,36 +393,84 @@ inline match_key(sent)
 #define NEWEST_TOLD ((watched_from == UNWATCHED || WITHOUT(vouched_is_old)) \
                      -> changed : MAX(changed, watched_from))
 #define BROUGHT(i) (x[i].after & ~(x[i].key - 1) & ~x[i].own)
-#define HAS_BROUGHT(i) (BROUGHT(i) != 0)
+#define HAS_BROUGHT(i) (BROUGHT(i) != 0 || x[i].extra != 0)
+/* all_adds(), all_others(): with those that came before, with MoreAvailable */
+#define ADDS(i)   (more_adds + COUNT_OF(BROUGHT(i) & is_add))
+#define OTHERS(i) (more_others + COUNT_OF(BROUGHT(i) & ~is_add) + x[i].extra)
+#define HAS_ANY(i) (ADDS(i) + OTHERS(i) > 0)
 
-/* changes_since(), when the mark can be told */
+/* is_counted() */
 #define IS_COUNTED(i) \
     (IS_IN_BUS(i) && mark_count != 0 && MARK_SEQ(i) >= watched_from && \
      count + 1 >= mark_count)
-#define NEWS_N(i) (IS_COUNTED(i) -> count + 1 - mark_count : MANY)
-#define HAS_ALL(i) \
-    (HAS_BROUGHT(i) && (WITHOUT(brought_is_all) || \
-        (!x[i].has_commands && COUNT_OF(BROUGHT(i)) == NEWS_N(i))))
-/* count_at_start() */
-#define COUNT_AT_START(i) \
-    (!IS_IN_BUS(i) -> 0 : \
-     ((NEWEST_TOLD <= x[i].start) -> count + 1 : \
-      (IS_COUNTED(i) -> mark_count : 0)))
+#define HAS_ALL_ADDS(i) \
+    (!x[i].has_commands && IS_COUNTED(i) && ADDS(i) == count + 1 - mark_count)
+/* doubt_of_others() */
+#define DOUBT(i) \
+    ((others == mark_others && OTHERS(i) == 0) \
+         -> 0 : ((OTHERS(i) == others - mark_others) -> LAST : QUIET))
 
 /* 3.3. What nobody vouches for just now may have been given up in between. */
 #define WAS_YOUNG(i) ((x[i].stamp == stamp) -> x[i].was_young : 1)
 /* DirectPushBackendLag 0, and a backend for which that is right */
 #ifdef PROMPT
-#define HAS_LAG 0
+#define IS_OLD(i) 1
 #else
-#define HAS_LAG WITH(no_backend_lag)
+#define IS_OLD(i) (!WAS_YOUNG(i))
 #endif
-#define IS_LAGGING(i) \
-    (HAS_LAG && !x[i].is_other && WAS_YOUNG(i) && \
-     !HAS_ALL(i) && \
+#define IS_SEEN(i) (NEWEST_TOLD <= x[i].start)
+#define IS_SETTLED(i) (IS_IN_BUS(i) && IS_SEEN(i) && IS_OLD(i))
+#define IS_YOUNG(i) \
+    (WITH(no_backend_lag) && !x[i].is_other && !IS_OLD(i) && \
      ((watched_from == UNWATCHED) \
          -> WITH(unwatched_is_no_lag) \
-         : NEWEST_TOLD > MARK_SEQ(i) && NEWEST_TOLD <= x[i].start))
+         : (NEWEST_TOLD > MARK_SEQ(i) || mark_doubt != 0) && IS_SEEN(i)))
+#define IS_DOUBT_ONLY(i) \
+    (mark_doubt != 0 && !HAS_ANY(i) && IS_IN_BUS(i) && \
+     NEWEST_TOLD <= MARK_SEQ(i))
+
+/* judge() */
+inline judge(i)
+{
+    w_doubt = ((IS_SETTLED(i) || WITHOUT(doubt_forgotten)) -> 0 : mark_doubt);
+    if
+    :: IS_YOUNG(i) && !IS_DOUBT_ONLY(i) ->
+        if
+        :: WITHOUT(brought_is_all) -> w_lags = !HAS_ANY(i); w_doubt = 0
+        :: else ->
+            w_lags = !(HAS_ANY(i) && HAS_ALL_ADDS(i));
+            w_doubt = MAX(w_doubt, DOUBT(i))
+        fi
+    :: else ->
+        if
+        :: IS_IN_BUS(i) && !IS_SEEN(i) && HAS_ANY(i) && HAS_ALL_ADDS(i) &&
+           MAX(w_doubt, DOUBT(i)) != QUIET ->
+            w_all = 1;
+            w_doubt = MAX(w_doubt, DOUBT(i))
+        :: else
+        fi
+    fi
+}
+
+/* earned() */
+inline earn(i)
+{
+    e_seq = (w_all -> NEWEST_TOLD : x[i].start);
+    if
+    :: !IS_IN_BUS(i) -> e_count = 0; e_others = 0
+    :: IS_IN_BUS(i) && NEWEST_TOLD <= e_seq ->
+        e_count = count + 1; e_others = others
+    :: IS_IN_BUS(i) && NEWEST_TOLD > e_seq && IS_COUNTED(i) ->
+        e_count = mark_count; e_others = mark_others
+    :: else -> e_count = 0; e_others = 0
+    fi
+}
+
+inline take_mark(i, d)
+{
+    mark = e_seq; mark_is_other = x[i].is_other;
+    mark_count = e_count; mark_others = e_others; mark_doubt = d
+}
 
 inline count_useless(i, n)
 {
@@ -400,69 +484,87 @@ inline count_useless(i, n)
             if
             :: x[i].is_kept_back -> announced_n = n; useless_n = 2
             :: else ->
-                mark_count = COUNT_AT_START(i);
-                mark = (WITHOUT(guard_to_now) -> head : x[i].start);
-                mark_is_other = x[i].is_other;
+                w_all = 0;
+                earn(i);
+                take_mark(i, mark_doubt);
+                mark = (WITHOUT(guard_to_now) -> head : mark);
                 useless_n = 0
             fi
         fi
     fi
 }
 
-inline take_provisional(i, seq, n, is_of_other)
+inline take_provisional(i, is_of_other)
 {
-    prov_count = n;
     if
-    :: IS_IN_BUS(i) && changed <= MARK_SEQ(i) -> mark = 0; mark_count = 0
+    :: IS_IN_BUS(i) && changed <= MARK_SEQ(i) ->
+        mark = 0; mark_count = 0; mark_others = 0; mark_doubt = 0
     :: else
     fi;
     useless_n = 0;
     is_arrived = 0;
+    prov = e_seq; prov_is_other = is_of_other;
+    prov_count = e_count; prov_others = e_others; prov_doubt = e_doubt;
     if
-    :: WITH(firm_early) ->
-        prov = seq; prov_is_other = is_of_other;
-        goes_down = (i == 0)
-    :: else -> mark = seq; mark_count = prov_count
+    :: WITH(firm_early) -> goes_down = (i == 0)
+    :: else -> deliver()
     fi
 }
 
 inline complete(i)
 {
-    byte seq, c;
     byte n = announced_n;
+    byte w_doubt, e_seq, e_count, e_others, e_doubt;
+    bool w_lags, w_all;
     announced_n = 0;
     lag = 0;
+    judge(i);
     if
-    :: IS_LAGGING(i) ->
+    :: w_lags ->
         lag = 1;
         announced = MAX(changed,
                         (watched_from == UNWATCHED -> 0 : watched_from));
         announced_is_other = 0;
         if
         :: HAS_BROUGHT(i) ->
-            seq = MAX(MARK_SEQ(i), 1);
-            c = (MARK_SEQ(i) != 0 -> mark_count : 0);
-            take_provisional(i, seq, c, 0)
+            if
+            :: MARK_SEQ(i) != 0 ->
+                e_seq = mark; e_count = mark_count; e_others = mark_others;
+                e_doubt = mark_doubt
+            :: else -> e_seq = 1
+            fi;
+            take_provisional(i, 0)
         :: else
         fi
-    :: !IS_LAGGING(i) && HAS_BROUGHT(i) ->
-        seq = x[i].start;
-        c = COUNT_AT_START(i);
-        take_provisional(i, seq, c, x[i].is_other)
-    :: !IS_LAGGING(i) && !HAS_BROUGHT(i) &&
+    :: !w_lags && HAS_BROUGHT(i) ->
+        earn(i);
+        e_doubt = w_doubt;
+        take_provisional(i, x[i].is_other)
+    :: !w_lags && !HAS_BROUGHT(i) &&
        (x[i].has_commands || x[i].is_kept_back) &&
        WITH(kept_back_counts) ->
         count_useless(i, n)
     :: else ->
         useless_n = 0;
         if
-        :: START_IS_NEWER(i) ->
-            mark_count = COUNT_AT_START(i);
-            mark = x[i].start; mark_is_other = x[i].is_other
+        :: START_IS_NEWER(i) -> earn(i); take_mark(i, w_doubt)
+        :: !START_IS_NEWER(i) && MARK_SEQ(i) != 0 -> mark_doubt = w_doubt
         :: else
         fi
     fi;
-    n = 0; seq = 0; c = 0
+    n = 0; w_doubt = 0; e_seq = 0; e_count = 0; e_others = 0; e_doubt = 0;
+    w_lags = 0; w_all = 0
+}
+
+inline count_more(i)
+{
+    if
+    :: x[i].is_more && !x[i].has_commands ->
+        more_adds = ADDS(i);
+        more_others = OTHERS(i)
+    :: x[i].is_more && x[i].has_commands -> more_adds = MANY * 2
+    :: else -> more_adds = 0; more_others = 0
+    fi
 }
 
 /* dp_learn_marks(), learn_sync.c judge() */
@@ -476,11 +578,16 @@ inline conclude(i)
         :: WITHOUT(mark_at_end) -> x[i].start = head
         :: else
         fi;
+        if
+        :: x[i].key != new_key -> more_adds = 0; more_others = 0
+        :: else
+        fi;
         match_key(x[i].key);
         if
         :: !x[i].is_more || WITHOUT(more_is_done) -> complete(i)
         :: else
         fi;
+        count_more(i);
         bind_keys(x[i].key, x[i].after + 1)
     fi;
     is_late = (i == 0 && x[1].is_on)
@@ -491,7 +598,7 @@ inline end_exchange(i)
     x[i].is_on = 0; x[i].is_answered = 0; x[i].was_young = 0;
     x[i].is_more = 0; x[i].has_commands = 0; x[i].is_kept_back = 0;
     x[i].is_other = 0; x[i].start = 0; x[i].key = 0; x[i].stamp = 0;
-    x[i].told = 0; x[i].after = 0; x[i].own = 0
+    x[i].told = 0; x[i].after = 0; x[i].own = 0; x[i].extra = 0
 }
 
 /* ------------------------------------------------------------ the backend */
@@ -527,6 +634,12 @@ inline answer(i)
     :: !x[i].is_kept_back -> x[i].after = (x[i].key - 1) | shown
     fi;
     shown = 0;
+#if EXTRAS > 0
+    if
+    :: extras > 0 -> extras--; x[i].extra = 1
+    :: skip
+    fi;
+#endif
     /* MoreAvailable: the first of several */
     if
     :: more > 0 && HAS_BROUGHT(i) && !x[i].is_kept_back ->
@@ -559,6 +672,14 @@ inline begin(uploads_one)
     :: uploads_one ->
         uploads--;
         own = own | (1 << mail_n);
+#ifdef KINDS
+        if
+        :: is_add = is_add | (1 << mail_n)
+        :: skip
+        fi;
+#else
+        is_add = is_add | (1 << mail_n);
+#endif
         has = has | (1 << mail_n);
         x[0].own = 1 << mail_n;
         mail_n++;
@@ -603,6 +724,7 @@ inline make_hold()
 {
     device = PINGING;
     h_mark = MARK_OF(mark, mark_is_other);
+    h_doubt = mark_doubt;
     h_announced = MARK_OF(announced, announced_is_other);
     h_announced_n = (announced != 0 && h_announced == 0 -> 0 : announced_n);
     h_lag = lag;
@@ -611,7 +733,7 @@ inline make_hold()
 
 inline free_hold()
 {
-    h_mark = 0; h_announced = 0; h_announced_n = 0; h_linked = 0; h_lag = 0;
+    h_mark = 0; h_doubt = 0; h_announced = 0; h_announced_n = 0; h_linked = 0; h_lag = 0;
     must_look = 0
 }
 
@@ -625,7 +747,14 @@ inline free_hold()
 #define IS_BLIND ((!IS_VOUCHED && changed <= KNOWN_TO) || \
                   (h_mark == 0 && h_announced_n > 1 && \
                       NEWEST <= h_announced))
-#define IS_CLEAN (IS_VOUCHED && h_mark != 0 && NEWEST <= h_mark)
+#define IS_COVERED (IS_VOUCHED && h_mark != 0 && NEWEST <= h_mark)
+#define IS_CLEAN (IS_COVERED && (h_doubt == 0 || WITHOUT(doubt_is_clean)))
+/* doubtful_wish(): it waits for company, and the end of the heartbeat, or until
+ * the change is old */
+#define IS_DOUBTFUL (IS_COVERED && !IS_CLEAN)
+#define IS_DOUBT_WAITING \
+    (IS_DOUBTFUL && !(NEWEST == h_announced && h_announced_n != 0) && \
+     (h_doubt == LAST || is_young))
 /* dirty, but to be repeated when the backend no longer lags */
 #define IS_WAITING (NEWEST == h_announced && h_announced_n == 0 && h_lag && \
                     is_young)
@@ -637,6 +766,8 @@ inline free_hold()
 #else
 #define PROMISE ((told & ~has) == 0)
 #endif
+
+#define PROMISE_OF_ADDS ((told & ~has & is_add) == 0)
 
 /* Status 2; apache/verdict.c, dp_coll_state_announced() */
 inline announce()
@@ -661,12 +792,14 @@ inline look(is_final)
         :: is_final -> device = IDLE; free_hold() /* Status 1 */
         :: else
         fi
-    :: !IS_CLEAN && IS_BLIND ->
+    :: !IS_CLEAN && !IS_DOUBTFUL && IS_BLIND ->
         if
         :: is_final -> device = IDLE; free_hold() /* Status 1 */
         :: else
         fi
-    :: !IS_CLEAN && !IS_BLIND && IS_WAITING && !is_final -> skip
+    :: IS_DOUBT_WAITING && !is_final ->
+        assert(PROMISE_OF_ADDS)
+    :: !IS_COVERED && !IS_BLIND && IS_WAITING && !is_final -> skip
     :: else ->
         announce();
         device = IDLE;
@@ -699,6 +832,7 @@ end:
         x[1].is_other = x[0].is_other; x[1].start = x[0].start;
         x[1].key = x[0].key; x[1].stamp = x[0].stamp;
         x[1].told = x[0].told; x[1].after = x[0].after;
+        x[1].extra = x[0].extra;
         end_exchange(0);
         is_late = 0;
         if
@@ -748,7 +882,8 @@ end:
         if
         :: device == PINGING && !mark_is_other && mark > h_mark &&
            mark <= head ->
-            h_mark = mark; h_announced_n = 0; must_look = 1
+            h_mark = mark; h_doubt = mark_doubt; h_announced_n = 0;
+            must_look = 1
         :: else
         fi }
     /* apache/passing.c publish_uploads() */
@@ -756,7 +891,8 @@ end:
         if
         :: watcher != DOWN ->
             byte prev = changed;
-            publish(upload, MANY);
+            publish(upload, ((upload & is_add) -> MANY : 0),
+                    ((upload & is_add) -> MANY : 0));
             move_marks(prev);
             prev = 0
         :: else
@@ -770,8 +906,9 @@ end:
     :: atomic { timeout ->
         assert(device == PINGING);
         assert(watcher == READY && told == FIRST(mail_n));
-        assert(IS_CLEAN || IS_BLIND);
+        assert(IS_CLEAN || IS_BLIND || IS_DOUBT_WAITING);
         assert(!IS_CLEAN || has == FIRST(mail_n));
+        assert(!IS_DOUBT_WAITING || PROMISE_OF_ADDS);
         break }
     od
 }

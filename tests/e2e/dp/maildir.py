@@ -79,14 +79,15 @@ class Maildir:
             os.chown(path, *self.owner)
 
     def _make(self, path):
+        """Who sees it, by its cur/, sees its GUID as well."""
         for sub in ("", "tmp", "new", "cur"):
             where = os.path.join(path, sub)
             if not os.path.isdir(where):
                 os.makedirs(where, 0o755)
                 self._own(where)
-        uidlist = os.path.join(path, "dovecot-uidlist")
-        if self.with_guid and not os.path.exists(uidlist):
-            self.write_uidlist(path, secrets.token_hex(16))
+            uidlist = os.path.join(path, "dovecot-uidlist")
+            if self.with_guid and not os.path.exists(uidlist):
+                self.write_uidlist(path, secrets.token_hex(16))
 
     def write_uidlist(self, path, guid):
         """As Dovecot does it: a new file renamed over the old."""
