@@ -28,13 +28,30 @@ count_unit ()
     fi
 }
 
+# What compares sources with each other and with what was built. The programs of
+# the unit tests are left to stage `san`: the same under AddressSanitizer.
+# shellcheck disable=SC2016 # $(...) is make's
+check_sources ()
+{
+    find "$build" -name '*.trs' -exec rm -f {} +
+    make -C "$build" -j "$(jobs_n)" --no-print-directory check \
+        check_PROGRAMS=tests/unit/wbxml_dump check_LTLIBRARIES= \
+        TESTS="$(make_value "$build" '$(dist_check_SCRIPTS)')"
+}
+
+stage_sources ()
+{
+    step "checks of the sources" check_sources || :
+    count_unit "checks of the sources" "$build"
+}
+
 stage_unit ()
 {
     step "unit tests and checks of the sources" make_check "$build" "" || :
     count_unit "unit tests and checks of the sources" "$build"
 }
 
-sanitizers_flags="-g -O1"
+sanitizers_flags="-g1 -O1"
 
 # run_programs DIR NAMES: build these unit tests, and nothing that they do not
 # need, and run them in automake's harness
@@ -75,9 +92,10 @@ stage_san ()
     sanitizer_options
     sanitized "unit tests, AddressSanitizer and UBSan" \
         "$repo/_check/asan" address,undefined .
-    # what more than one thread enters
+    # those in which there is more than one thread
     sanitized "unit tests of bus and hold, ThreadSanitizer" \
-        "$repo/_check/tsan" thread '(test|stress|prop)_.*(bus|hold|keeper|look|clerk|link|topics)'
+        "$repo/_check/tsan" thread \
+        '(stress_hold|test_(bus_threads|clerk|device_store|hold_set|keeper|link_client|spread))$'
 }
 
 # count_last_line WHAT COMMAND...: a step whose program ends with `N passed, N

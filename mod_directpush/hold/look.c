@@ -96,7 +96,7 @@ static void back_off(wish *w, const dp_hold_item *i, const dp_look_rules *r)
  * not much of one. It goes along with whatever is named, or waits as they do
  * for company, or until the heartbeat ends. */
 static wish doubtful_wish(const dp_hold_item *i, const dp_bus_view *v,
-                          const dp_look_rules *r)
+                          const dp_look_rules *r, dp_time_us not_before_us)
 {
     wish w = {.kind = UNPROVEN};
     if (newest_of(v) == i->announced_seq && i->announced_n) {
@@ -106,6 +106,7 @@ static wish doubtful_wish(const dp_hold_item *i, const dp_bus_view *v,
     w.due_us = i->doubt == DP_DOUBT_QUIET
                    ? v->changed_at_us + later(r->quiet_us, r->lag_us)
                    : i->hold->ends_us;
+    w.due_us = later(w.due_us, not_before_us);
     return w;
 }
 
@@ -114,10 +115,10 @@ static wish doubtful_wish(const dp_hold_item *i, const dp_bus_view *v,
  * and of that nobody knows. So it is blind besides, mail too at the interval
  * of other classes: what is the user's own is told at once anyway. */
 static wish clean_wish(dp_hold_item *i, const dp_bus_view *v,
-                       const dp_look_rules *r)
+                       const dp_look_rules *r, dp_time_us not_before_us)
 {
     if (i->doubt && !DP_MUTANT(doubt_is_clean)) {
-        return doubtful_wish(i, v, r);
+        return doubtful_wish(i, v, r, not_before_us);
     }
     if (!i->is_assumed) {
         return (wish){.kind = NOTHING};
@@ -209,7 +210,7 @@ static wish wish_of(dp_hold_item *i, const dp_bus_map *bus,
     uint64_t newest = newest_of(&v);
     i->seq_now = newest;
     if (i->mark && newest <= i->mark) {
-        return clean_wish(i, &v, r);
+        return clean_wish(i, &v, r, not_before_us);
     }
     if (newest <= i->likely_seq) { /* not doubted before the last look */
         not_before_us = later(not_before_us, i->hold->ends_us);

@@ -100,11 +100,9 @@ def judge_change(verdict, change, device, events, faults, left):
             return
 
 
-def excuse(verdict, device, sync, ping, faults, is_coarse):
+def excuse(verdict, device, sync, ping, faults):
     """Why a wake that brought nothing is not needless, or None.
     @param ping  the last one that was answered before it"""
-    if is_coarse:
-        return "folders share a topic"
     for path, told in sync.told.items():
         synced = verdict.synced.get((device, path), 0)
         for f in verdict.forgot + [f for f in faults if f.forgets]:
@@ -125,9 +123,14 @@ def judge_wakes(verdict, device, events, faults, is_coarse):
             ping = e
             continue
         why = (None if e.brought & set(e.told) else
-               excuse(verdict, device, e, ping, faults, is_coarse))
+               excuse(verdict, device, e, ping, faults))
         verdict.synced.update({(device, path): e.sent for path in e.shows})
         if not e.told or e.is_own & set(e.told):
+            continue
+        if is_coarse:
+            if not e.brought & set(e.told):
+                why = "folders share a topic"
+                verdict.excused[why] = verdict.excused.get(why, 0) + 1
             continue
         if why:
             verdict.excused[why] = verdict.excused.get(why, 0) + 1

@@ -253,6 +253,26 @@ static void a_mark_that_became_firm_cleans_the_hold(void **state)
     assert_int_equal(claimed(w), 0);
 }
 
+/* Its doubt with it: that of before has nothing to do with it. */
+static void its_doubt_comes_with_it(void **state)
+{
+    set_world *w = *state;
+    dp_bus_ref inbox = folder(w, "INBOX");
+    dp_hold *h = held(w, "A", "INBOX");
+    dp_mark mark;
+    arrives(w, inbox);
+    mark = mark_now(w);
+    mark.doubt = DP_DOUBT_LAST;
+    dp_hold_set_mark_locked(&w->set, device_key(w, "A"), DP_SPAN_LIT("INBOX"),
+                            mark, w->now_us);
+    assert_int_equal(h->items[0].doubt, DP_DOUBT_LAST);
+    assert_int_equal(h->timer.due_us, h->ends_us);
+    arrives(w, inbox);
+    dp_hold_set_mark_locked(&w->set, device_key(w, "A"), DP_SPAN_LIT("INBOX"),
+                            mark_now(w), w->now_us);
+    assert_int_equal(h->items[0].doubt, DP_DOUBT_NONE);
+}
+
 /* What another child has stored meanwhile. */
 static dp_mark stored;
 static unsigned asked_n;
@@ -283,10 +303,12 @@ static void a_mark_that_another_child_stored_counts_when_it_has_settled(
     set_world *w = *state;
     dp_hold *h = settling(w, folder(w, "INBOX"));
     stored = mark_now(w);
+    stored.doubt = DP_DOUBT_LAST;
     expire(w, 2 * SECOND + DP_WHEEL_TICK_US);
     assert_int_equal(asked_n, 1);
     assert_int_equal(claimed(w), 0);
     assert_int_equal(h->items[0].mark, stored.seq);
+    assert_int_equal(h->items[0].doubt, DP_DOUBT_LAST);
     assert_int_equal(h->timer.due_us, h->ends_us);
 }
 
@@ -600,6 +622,7 @@ int main(void)
         SET_TEST(the_end_of_a_taken_hold_is_found_by_its_worker),
         SET_TEST(those_who_are_meant_end),
         SET_TEST(a_mark_that_became_firm_cleans_the_hold),
+        SET_TEST(its_doubt_comes_with_it),
         SET_TEST(
             a_mark_that_another_child_stored_counts_when_it_has_settled),
         SET_TEST(a_stored_mark_that_is_none_changes_nothing),

@@ -172,6 +172,65 @@ static void what_has_probably_arrived_is_told_at_the_end(void **state)
     assert_int_equal(look(w).status, DP_PING_CHANGES);
 }
 
+/* What has come need not be what had changed: flags and deletions. */
+
+static void what_is_in_doubt_is_told_at_the_end(void **state)
+{
+    world *w = *state;
+    is_flagged(w, mail(w, "INBOX"));
+    PING(w, INBOX(CLEAN, .doubt = DP_DOUBT_LAST));
+    assert_waits_until(w, w->hold->ends_us);
+    dp_verdict v = last_look(w);
+    assert_int_equal(v.status, DP_PING_CHANGES);
+    assert_true(v.is_provoked);
+    assert_true(is_named(w, 0));
+}
+
+static void what_is_in_doubt_goes_along_with_news(void **state)
+{
+    world *w = *state;
+    is_flagged(w, mail(w, "INBOX"));
+    dp_bus_ref work = mail(w, "Work");
+    PING(w, INBOX(CLEAN, .doubt = DP_DOUBT_LAST), WORK(CLEAN));
+    arrives(w, work);
+    assert_int_equal(look(w).named_n, 2);
+    PING(w, INBOX(CLEAN, .doubt = DP_DOUBT_LAST), WORK(CLEAN));
+    is_flagged(w, work); /* and waits with it */
+    assert_waits_until(w, T0 + 30 * SECOND);
+    passes(w, 30 * SECOND);
+    assert_int_equal(look(w).named_n, 2);
+}
+
+static void the_wrong_number_is_asked_for_after_a_while(void **state)
+{
+    world *w = *state;
+    is_flagged(w, mail(w, "INBOX"));
+    PING(w, INBOX(CLEAN, .doubt = DP_DOUBT_QUIET));
+    assert_waits_until(w, T0 + 30 * SECOND);
+    w->hold->not_before_us = T0 + 31 * SECOND;
+    assert_waits_until(w, T0 + 31 * SECOND);
+    passes(w, 31 * SECOND);
+    assert_wants_provoke(w);
+    assert_int_equal(look_with_moment(w).status, DP_PING_CHANGES);
+}
+
+static void a_doubt_that_was_named_in_vain_is_named_again(void **state)
+{
+    world *w = *state;
+    is_flagged(w, mail(w, "INBOX"));
+    PING(w, INBOX(CLEAN, .doubt = DP_DOUBT_LAST));
+    last_look(w);
+    announced_again(w);
+    assert_wants_provoke(w); /* the answer may have been lost */
+    look_with_moment(w);
+    announced_again(w);
+    assert_waits_until(w, T0 + 5 * SECOND);
+    w->hold->items[0].announced_n = 0; /* a Sync, which did not end it */
+    assert_waits_until(w, w->hold->ends_us);
+    w->hold->items[0].doubt = DP_DOUBT_NONE; /* and one that did */
+    assert_int_equal(last_look(w).status, DP_PING_NOTHING);
+}
+
 static void the_soonest_of_many_waits_is_slept_for(void **state)
 {
     world *w = *state;
@@ -487,6 +546,10 @@ int main(void)
         LOOK_TEST(an_announcement_waits_for_a_mark_to_become_firm),
         LOOK_TEST(a_mark_that_never_became_firm_is_not_waited_for_longer),
         LOOK_TEST(what_has_probably_arrived_is_told_at_the_end),
+        LOOK_TEST(what_is_in_doubt_is_told_at_the_end),
+        LOOK_TEST(what_is_in_doubt_goes_along_with_news),
+        LOOK_TEST(the_wrong_number_is_asked_for_after_a_while),
+        LOOK_TEST(a_doubt_that_was_named_in_vain_is_named_again),
         LOOK_TEST(the_soonest_of_many_waits_is_slept_for),
         LOOK_TEST(without_a_mark_the_device_is_provoked_in_its_turn),
         LOOK_TEST(a_moment_that_is_reserved_is_waited_for),
