@@ -4,7 +4,7 @@
 #include "device/folder_map.h"
 #include "device/store_use.h"
 
-DP_STATIC(sizeof(dp_coll_state) == 152, "no padding: it is stored as it is");
+DP_STATIC(sizeof(dp_coll_state) == 160, "no padding: it is stored as it is");
 
 /* Not a lag of this boot: DirectPushBackendLag is seconds. */
 #define LAG_MAX_US (3600 * DP_SECOND_US)
@@ -32,6 +32,9 @@ static void drop_times_of_another_boot(dp_coll_state *st)
     }
     if (st->lag_until_us > now_us + LAG_MAX_US) {
         st->lag_until_us = 0;
+    }
+    if (st->doubt_until_us > now_us + LAG_MAX_US) {
+        st->doubt_until_us = 0;
     }
 }
 

@@ -39,6 +39,8 @@ typedef struct dp_coll_state {
                                 nothing and left the mark, in a row */
     dp_time_us announced_at_us;
     dp_time_us lag_until_us; /* the backend lagged: ask again then; 0 no */
+    dp_time_us doubt_until_us; /* a Sync that begins later ends the doubt of the
+                                  marks; of the newest that has one */
     dp_bus_ref counted;      /* the topic that the marks' counts are of */
     uint32_t more_adds;      /* items that came with MoreAvailable, up to the */
     uint32_t more_others;    /* Sync that gave prov_new_key, in a row */

@@ -170,36 +170,50 @@ typedef struct worth {
     bool is_lagging; /* it may have been too early for some change */
     bool is_all;     /* all that has changed by now has come, later than it
                         began as well; `doubt` is NONE or LAST */
-    dp_doubt doubt;  /* of the mark that it earns */
+    bool is_doubtful; /* of what has come there is a doubt */
+    dp_doubt doubt;   /* of the mark that it earns; also one of before */
 } worth;
 
 static worth judge(const dp_coll_state *st, const dp_mark_news *news)
 {
     bool is_seen = news->newest <= news->start.seq;
     bool is_settled = news->is_vouched && is_seen && is_old_enough(news);
-    dp_doubt before = is_settled || DP_MUTANT(doubt_forgotten)
-                          ? DP_DOUBT_NONE
-                          : st->mark.doubt;
+    bool is_over = is_settled || news->began_us >= st->doubt_until_us
+                   || DP_MUTANT(doubt_forgotten);
+    dp_doubt before = is_over ? DP_DOUBT_NONE : st->mark.doubt;
     worth w = {.doubt = before};
     bool is_counted = has_any(st, news) && has_all_adds(st, news);
-    dp_doubt others =
-        is_counted ? doubt_of_others(st, news) : DP_DOUBT_QUIET;
-    others = others > before ? others : before;
+    dp_doubt now = is_counted ? doubt_of_others(st, news) : DP_DOUBT_QUIET;
+    dp_doubt both = now > before ? now : before;
     if (is_young(st, news) && !is_doubt_only(st, news)) {
-        w.is_lagging =
-            DP_MUTANT(brought_is_all) ? !has_any(st, news) : !is_counted;
-        w.doubt = DP_MUTANT(brought_is_all) ? DP_DOUBT_NONE : others;
+        bool is_lax = DP_MUTANT(brought_is_all);
+        w.is_lagging = is_lax ? !has_any(st, news) : !is_counted;
+        w.is_doubtful = is_counted && now != DP_DOUBT_NONE;
+        w.doubt = is_lax ? DP_DOUBT_NONE : both;
     }
-    else if (!is_seen && is_counted && others != DP_DOUBT_QUIET) {
+    else if (!is_seen && is_counted && both != DP_DOUBT_QUIET) {
         w.is_all = true;
-        w.doubt = others;
+        w.is_doubtful = now != DP_DOUBT_NONE;
+        w.doubt = both;
     }
     return w;
 }
 
+/* Count what has come, for the next Sync. More new items than there were: some
+ * are no news, and none is counted; too many then seem to be new, never too few.
+ * Of others some may be no news whatever their number. */
+static void credit(dp_mark *m, const dp_coll_state *st,
+                   const dp_mark_news *news)
+{
+    if (!is_counted(st, news) || news->has_commands
+        || all_adds(st, news) > news->adds_n + 1 - st->mark.adds_1) {
+        return;
+    }
+    m->adds_1 += all_adds(st, news);
+}
+
 /* The mark that a Sync earns: the bus when it began, or what has come. What
- * else came after that is in the counts already, how much of it nobody knows.
- * So the numbers of before stay: too many then seem to be new, never too few. */
+ * else came after that is in the counts already, how much of it nobody knows. */
 static dp_mark earned(const dp_coll_state *st, const dp_mark_news *news,
                       const worth *w)
 {
@@ -216,6 +230,7 @@ static dp_mark earned(const dp_coll_state *st, const dp_mark_news *news,
     else if (is_counted(st, news)) {
         m.adds_1 = st->mark.adds_1;
         m.others = st->mark.others;
+        credit(&m, st, news);
     }
     return m;
 }
@@ -269,10 +284,12 @@ static bool leave_mark(dp_coll_state *st, const dp_mark_news *news)
     if (!brought(news) || !news->start.instance) {
         return false;
     }
-    take_provisional(st, news,
-                     seq_of(st->mark, news)
-                         ? st->mark
-                         : dp_mark_at(news->start.instance, 1));
+    dp_mark m = dp_mark_at(news->start.instance, 1);
+    if (seq_of(st->mark, news)) {
+        m = st->mark;
+        credit(&m, st, news);
+    }
+    take_provisional(st, news, m);
     return true;
 }
 
@@ -297,6 +314,9 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
     st->synced_at_us = news->now_us;
     st->announced_n = 0;
     st->lag_until_us = 0;
+    if (w.is_doubtful) {
+        st->doubt_until_us = news->changed_at_us + news->backend_lag_us;
+    }
     if (w.is_lagging) { /* once more, when it no longer lags */
         st->lag_until_us = news->changed_at_us + news->backend_lag_us;
         st->announced = dp_mark_at(news->start.instance, news->newest);

@@ -101,7 +101,7 @@ bool must_sync = 1;
 typedef exchange {
     bool is_on, is_answered, was_young, is_more, has_commands, is_kept_back;
     bool is_other;       /* `start` is of another bus */
-    byte start, key, stamp, told, after, own, extra
+    byte start, key, stamp, told, after, own, extra, ripe
 };
 exchange x[2];
 bool is_late;            /* x[1] began before one that has ended */
@@ -115,6 +115,7 @@ byte mark, prov, old_key, new_key, announced, announced_n, useless_n;
 byte mark_count, prov_count; /* `count` at that mark, plus one; 0 unknown */
 byte mark_others, prov_others, mark_doubt, prov_doubt;
 byte more_adds, more_others;
+byte doubted;            /* doubt_until_us: what is shown when it is over */
 #define LAST  1          /* dp_doubt */
 #define QUIET 2
 bool mark_is_other, prov_is_other, announced_is_other;
@@ -432,13 +433,15 @@ inline match_key(sent)
 /* judge() */
 inline judge(i)
 {
-    w_doubt = ((IS_SETTLED(i) || WITHOUT(doubt_forgotten)) -> 0 : mark_doubt);
+    w_doubt = ((IS_SETTLED(i) || (doubted & ~x[i].ripe) == 0 ||
+                WITHOUT(doubt_forgotten)) -> 0 : mark_doubt);
     if
     :: IS_YOUNG(i) && !IS_DOUBT_ONLY(i) ->
         if
         :: WITHOUT(brought_is_all) -> w_lags = !HAS_ANY(i); w_doubt = 0
         :: else ->
             w_lags = !(HAS_ANY(i) && HAS_ALL_ADDS(i));
+            w_new = (!w_lags && DOUBT(i) != 0);
             w_doubt = MAX(w_doubt, DOUBT(i))
         fi
     :: else ->
@@ -446,9 +449,20 @@ inline judge(i)
         :: IS_IN_BUS(i) && !IS_SEEN(i) && HAS_ANY(i) && HAS_ALL_ADDS(i) &&
            MAX(w_doubt, DOUBT(i)) != QUIET ->
             w_all = 1;
+            w_new = (DOUBT(i) != 0);
             w_doubt = MAX(w_doubt, DOUBT(i))
         :: else
         fi
+    fi
+}
+
+inline credit(i)
+{
+    if
+    :: IS_COUNTED(i) && !x[i].has_commands &&
+       ADDS(i) <= count + 1 - mark_count ->
+        e_count = e_count + ADDS(i)
+    :: else
     fi
 }
 
@@ -461,15 +475,16 @@ inline earn(i)
     :: IS_IN_BUS(i) && NEWEST_TOLD <= e_seq ->
         e_count = count + 1; e_others = others
     :: IS_IN_BUS(i) && NEWEST_TOLD > e_seq && IS_COUNTED(i) ->
-        e_count = mark_count; e_others = mark_others
+        e_count = mark_count; e_others = mark_others;
+        credit(i)
     :: else -> e_count = 0; e_others = 0
     fi
 }
 
-inline take_mark(i, d)
+inline take_mark(i)
 {
     mark = e_seq; mark_is_other = x[i].is_other;
-    mark_count = e_count; mark_others = e_others; mark_doubt = d
+    mark_count = e_count; mark_others = e_others; mark_doubt = e_doubt
 }
 
 inline count_useless(i, n)
@@ -485,8 +500,9 @@ inline count_useless(i, n)
             :: x[i].is_kept_back -> announced_n = n; useless_n = 2
             :: else ->
                 w_all = 0;
+                e_doubt = mark_doubt;
                 earn(i);
-                take_mark(i, mark_doubt);
+                take_mark(i);
                 mark = (WITHOUT(guard_to_now) -> head : mark);
                 useless_n = 0
             fi
@@ -515,10 +531,11 @@ inline complete(i)
 {
     byte n = announced_n;
     byte w_doubt, e_seq, e_count, e_others, e_doubt;
-    bool w_lags, w_all;
+    bool w_lags, w_all, w_new;
     announced_n = 0;
     lag = 0;
     judge(i);
+    doubted = (w_new -> told : doubted);
     if
     :: w_lags ->
         lag = 1;
@@ -530,15 +547,16 @@ inline complete(i)
             if
             :: MARK_SEQ(i) != 0 ->
                 e_seq = mark; e_count = mark_count; e_others = mark_others;
-                e_doubt = mark_doubt
+                e_doubt = mark_doubt;
+                credit(i)
             :: else -> e_seq = 1
             fi;
             take_provisional(i, 0)
         :: else
         fi
     :: !w_lags && HAS_BROUGHT(i) ->
-        earn(i);
         e_doubt = w_doubt;
+        earn(i);
         take_provisional(i, x[i].is_other)
     :: !w_lags && !HAS_BROUGHT(i) &&
        (x[i].has_commands || x[i].is_kept_back) &&
@@ -547,13 +565,16 @@ inline complete(i)
     :: else ->
         useless_n = 0;
         if
-        :: START_IS_NEWER(i) -> earn(i); take_mark(i, w_doubt)
+        :: START_IS_NEWER(i) ->
+            e_doubt = w_doubt;
+            earn(i);
+            take_mark(i)
         :: !START_IS_NEWER(i) && MARK_SEQ(i) != 0 -> mark_doubt = w_doubt
         :: else
         fi
     fi;
     n = 0; w_doubt = 0; e_seq = 0; e_count = 0; e_others = 0; e_doubt = 0;
-    w_lags = 0; w_all = 0
+    w_lags = 0; w_all = 0; w_new = 0
 }
 
 inline count_more(i)
@@ -598,7 +619,8 @@ inline end_exchange(i)
     x[i].is_on = 0; x[i].is_answered = 0; x[i].was_young = 0;
     x[i].is_more = 0; x[i].has_commands = 0; x[i].is_kept_back = 0;
     x[i].is_other = 0; x[i].start = 0; x[i].key = 0; x[i].stamp = 0;
-    x[i].told = 0; x[i].after = 0; x[i].own = 0; x[i].extra = 0
+    x[i].told = 0; x[i].after = 0; x[i].own = 0; x[i].extra = 0;
+    x[i].ripe = 0
 }
 
 /* ------------------------------------------------------------ the backend */
@@ -668,6 +690,7 @@ inline begin(uploads_one)
     x[0].stamp = stamp;
     x[0].was_young = is_young;
     x[0].told = told;
+    x[0].ripe = ripe;
     if
     :: uploads_one ->
         uploads--;
@@ -832,7 +855,7 @@ end:
         x[1].is_other = x[0].is_other; x[1].start = x[0].start;
         x[1].key = x[0].key; x[1].stamp = x[0].stamp;
         x[1].told = x[0].told; x[1].after = x[0].after;
-        x[1].extra = x[0].extra;
+        x[1].extra = x[0].extra; x[1].ripe = x[0].ripe;
         end_exchange(0);
         is_late = 0;
         if

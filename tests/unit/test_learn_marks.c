@@ -281,12 +281,13 @@ static void the_first_of_two_young_ones_does_not_count_for_both(void **state)
     assert_int_equal(st.lag_until_us, n.changed_at_us + 2 * DP_SECOND_US);
     assert_int_equal(st.announced.seq, 45);
     /* and it still knows how many there are to come */
-    assert_int_equal(st.prov.adds_1, 1 + ADDS_AT_MARK);
+    assert_int_equal(st.prov.adds_1, 1 + ADDS_AT_MARK + 1);
 
     st = state_with(20, K1);
     n.brought_adds = 3; /* one of them is none of the two */
     dp_learn_marks(&st, &n);
     assert_int_equal(st.prov.seq, 20);
+    assert_int_equal(st.prov.adds_1, 1 + ADDS_AT_MARK);
 
     st = state_with(20, K1);
     n.brought_adds = 2;
@@ -397,6 +398,7 @@ static dp_coll_state doubtful(dp_doubt doubt)
 {
     dp_coll_state st = state_with(50, K1);
     st.mark.doubt = (uint8_t)doubt;
+    st.doubt_until_us = DP_NEVER_US;
     return st;
 }
 
@@ -448,6 +450,44 @@ static void a_change_meanwhile_leaves_the_doubt(void **state)
     dp_learn_marks(&st, &n);
     assert_int_equal(st.mark.seq, 60);
     assert_int_equal(st.mark.doubt, DP_DOUBT_LAST);
+}
+
+/* What it is of has become old, whatever has come since. */
+static void time_ends_the_doubt(void **state)
+{
+    for (int is_over = 0; is_over < 2; is_over++) {
+        dp_coll_state st = state_with(20, K1);
+        dp_mark_news n = brought(K1, K2, 50);
+        has_changed(&n, 45, 1, 1);
+        n.brought_others = 1;
+        dp_learn_marks(&st, &n);
+        assert_int_equal(st.prov.doubt, DP_DOUBT_LAST);
+        n = brought(K2, K3, 60);
+        has_changed(&n, 55, 2, 1);
+        n.began_us += DP_SECOND_US - !is_over;
+        n.changed_at_us = n.began_us - 1;
+        dp_learn_marks(&st, &n);
+        assert_int_equal(st.prov.seq, 60);
+        assert_int_equal(st.prov.doubt,
+                         is_over ? DP_DOUBT_NONE : DP_DOUBT_LAST);
+    }
+}
+
+/* Three, of which one came meanwhile: two have come down, the next Sync brings
+ * the third, and that is all. */
+static void what_has_come_is_not_waited_for_again(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = brought(K1, K2, 50);
+    has_changed(&n, 55, 3, 0);
+    n.brought_adds = 2;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.prov.seq, 50); /* 55 is told at once */
+    n = brought(K2, K3, 60);
+    has_changed(&n, 55, 3, 0);
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.prov.seq, 60);
+    assert_int_equal(st.lag_until_us, 0);
 }
 
 static void nobody_vouches_so_the_doubt_stays(void **state)
@@ -653,6 +693,8 @@ int main(void)
         cmocka_unit_test(a_later_one_ends_it),
         cmocka_unit_test(new_items_do_not_end_it),
         cmocka_unit_test(a_change_meanwhile_leaves_the_doubt),
+        cmocka_unit_test(time_ends_the_doubt),
+        cmocka_unit_test(what_has_come_is_not_waited_for_again),
         cmocka_unit_test(nobody_vouches_so_the_doubt_stays),
         cmocka_unit_test(parts_are_counted_together),
         cmocka_unit_test(a_part_counts_once_and_if_it_arrived),
