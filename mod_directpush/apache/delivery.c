@@ -2,9 +2,13 @@
 
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <apr_portable.h>
@@ -23,6 +27,8 @@ typedef struct dp_delivery {
     struct dp_delivery *next;
     const dp_seat *seat; /* identity only; NULL once the connection ended */
     int fd;
+    uint64_t acked_at; /* of the connection's bytes: when so many are acknowledged
+                          the response is; 0: when none is left */
     dp_time_us since_us;
     uint64_t token;
     dp_who who; /* into `bytes` */
@@ -35,10 +41,45 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static dp_delivery *waiting;
 static size_t waiting_n;
 
-static bool is_acknowledged(const dp_delivery *d)
+/* Bytes that the client has acknowledged since the connection began.
+ * @return 0 where the kernel does not say (Linux before 4.1) */
+static uint64_t acknowledged(int fd)
+{
+    struct tcp_info info;
+    socklen_t n = sizeof(info);
+    size_t end = offsetof(struct tcp_info, tcpi_bytes_acked)
+                 + sizeof(info.tcpi_bytes_acked);
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 && n >= end
+               ? info.tcpi_bytes_acked
+               : 0;
+}
+
+/* Bytes that are not acknowledged; -1 when nobody knows. */
+static int unacknowledged(int fd)
 {
     int queued = 0;
-    return ioctl(d->fd, SIOCOUTQ, &queued) == 0 && queued == 0;
+    return ioctl(fd, SIOCOUTQ, &queued) == 0 ? queued : -1;
+}
+
+/* How far the connection has to be acknowledged for all that was written up to
+ * now: what follows when it is closed, TLS's last word and the end, need not
+ * be, by a client that closes at once. */
+static uint64_t end_of_written(int fd)
+{
+    uint64_t before, after = acknowledged(fd);
+    int queued;
+    do { /* both of one moment */
+        before = after;
+        queued = unacknowledged(fd);
+        after = acknowledged(fd);
+    } while (before != after);
+    return after && queued >= 0 ? after + (uint64_t)queued : 0;
+}
+
+static bool is_acknowledged(const dp_delivery *d)
+{
+    return d->acked_at ? acknowledged(d->fd) >= d->acked_at
+                       : unacknowledged(d->fd) == 0;
 }
 
 static void discard(dp_delivery *d)
@@ -129,6 +170,7 @@ void dp_delivery_written(dp_seat *seat)
         dp_delivery *d = seat->prepared;
         seat->prepared = d->next;
         d->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        d->acked_at = end_of_written(d->fd);
         pthread_mutex_lock(&lock);
         /* out of descriptors or of room: the mark stays provisional */
         bool is_kept = d->fd >= 0 && waiting_n < DELIVERIES_MAX;
