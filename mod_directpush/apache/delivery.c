@@ -20,8 +20,10 @@
 /* What is not acknowledged after this time counts as lost: one Sync. */
 #define DELIVERY_MAX_US (30 * DP_SECOND_US)
 
-/* Each costs a descriptor; beyond, marks stay provisional. */
+/* Each costs a descriptor; beyond, marks stay provisional. Those of connections
+ * that have ended come on top of what a child counts with (capacity.c). */
 #define DELIVERIES_MAX 1024
+#define ENDED_MAX      24
 
 typedef struct dp_delivery {
     struct dp_delivery *next;
@@ -39,7 +41,7 @@ typedef struct dp_delivery {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static dp_delivery *waiting;
-static size_t waiting_n;
+static size_t waiting_n, ended_n;
 
 /* Bytes that the client has acknowledged since the connection began.
  * @return 0 where the kernel does not say (Linux before 4.1) */
@@ -200,6 +202,7 @@ static dp_delivery *take(bool (*pick)(const dp_delivery *d, const void *what),
             d->next = taken;
             taken = d;
             waiting_n--;
+            ended_n -= !d->seat;
         }
         else {
             at = &d->next;
@@ -240,9 +243,17 @@ void dp_delivery_next_request(dp_seat *seat, const dp_who *who)
     }
 }
 
-static bool is_arrived_at(const dp_delivery *d, const void *seat)
+typedef struct ending {
+    const dp_seat *seat;
+    bool may_arrive; /* we closed it: the client may acknowledge it still */
+} ending;
+
+/* Under the lock. What may arrive stays, for the sweep to see. */
+static bool is_over(const dp_delivery *d, const void *what)
 {
-    return d->seat == seat && is_acknowledged(d);
+    const ending *e = what;
+    return d->seat == e->seat
+           && (!e->may_arrive || is_acknowledged(d) || ended_n >= ENDED_MAX);
 }
 
 void dp_delivery_connection_ends(dp_seat *seat)
@@ -255,12 +266,13 @@ void dp_delivery_connection_ends(dp_seat *seat)
     if (!seat->has_deliveries) {
         return;
     }
-    settle(take(is_arrived_at, seat));
-    /* The others may be acknowledged still, if it was us who closed it: the
-     * sweep sees that. */
+    settle(take(is_over, &(ending){seat, !seat->c->aborted}));
     pthread_mutex_lock(&lock);
     for (dp_delivery *d = waiting; d; d = d->next) {
-        d->seat = d->seat == seat ? NULL : d->seat;
+        if (d->seat == seat) {
+            d->seat = NULL;
+            ended_n++;
+        }
     }
     pthread_mutex_unlock(&lock);
 }

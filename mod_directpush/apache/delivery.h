@@ -3,8 +3,9 @@
  * A provisional mark becomes firm when its response is known to have arrived
  * (design.md 3.2): every byte acknowledged, seen when the device's next
  * request comes, when the connection ends, or by a look once a second, also
- * after that. The socket is looked at through a duplicate of its own, so that a descriptor
- * that was closed and given to somebody else is never mistaken for it.
+ * after that. The socket is looked at through a duplicate of its own, so that
+ * a descriptor that was closed and given to somebody else is never mistaken
+ * for it.
  */
 #ifndef DELIVERY_H
 #define DELIVERY_H

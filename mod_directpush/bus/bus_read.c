@@ -110,8 +110,8 @@ dp_bus_view dp_bus_look(const dp_bus_map *map, dp_bus_ref ref)
     if (LOAD(t->gen) != ref.gen && !DP_MUTANT(gen_ignored)) {
         return blind;
     }
-    uint32_t flags = LOAD(t->flags);
     uint64_t new_and_others = LOAD(t->changed_new);
+    uint32_t flags = LOAD(t->flags); /* inside of the other: see below */
     dp_bus_view v = {
         .ref = ref,
         .is_current = true,
@@ -127,8 +127,8 @@ dp_bus_view dp_bus_look(const dp_bus_map *map, dp_bus_ref ref)
     v.others_n = (uint16_t)(new_and_others >> DP_BUS_OTHERS_SHIFT);
     v.is_counted = !(flags & DP_BUS_TOPIC_COUNTING)
                    && v.adds_n < DP_BUS_COUNT_MAX
-                   && LOAD(t->changed_new) == new_and_others
-                   && RELAXED(t->flags) == flags;
+                   && LOAD(t->flags) == flags
+                   && RELAXED(t->changed_new) == new_and_others;
     return RELAXED(t->gen) == ref.gen || DP_MUTANT(gen_ignored) ? v : blind;
 }
 

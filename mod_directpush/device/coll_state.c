@@ -4,7 +4,7 @@
 #include "device/folder_map.h"
 #include "device/store_use.h"
 
-DP_STATIC(sizeof(dp_coll_state) == 160, "no padding: it is stored as it is");
+DP_STATIC(sizeof(dp_coll_state) == 168, "no padding: it is stored as it is");
 
 /* Not a lag of this boot: DirectPushBackendLag is seconds. */
 #define LAG_MAX_US (3600 * DP_SECOND_US)

@@ -44,6 +44,8 @@ typedef struct dp_coll_state {
     dp_bus_ref counted;      /* the topic that the marks' counts are of */
     uint32_t more_adds;      /* items that came with MoreAvailable, up to the */
     uint32_t more_others;    /* Sync that gave prov_new_key, in a row */
+    uint32_t filter;         /* FilterType of its last Sync (eas_sync.h) */
+    uint32_t spare;
     dp_time_us asked_at_us;  /* when the newest Sync that has ended began: one
                                 that began before it comes too late to tell */
 } dp_coll_state;

@@ -203,6 +203,12 @@ static bool find_again(dp_hold_set *set, dp_hold *hold)
     return has_found;
 }
 
+/* A later one, or the same with less of a doubt. */
+static bool is_better(const dp_hold_item *i, dp_mark mark)
+{
+    return mark.seq > i->mark || (mark.seq == i->mark && mark.doubt < i->doubt);
+}
+
 static void take_mark(dp_hold_item *i, dp_mark mark)
 {
     i->mark = mark.seq;
@@ -224,7 +230,7 @@ static bool settle_marks(dp_hold_set *set, dp_hold *hold)
         i->settle_until_us = 0;
         dp_mark m = set->stored_mark(&hold->who, dp_hold_item_id(i));
         if (set->bus && m.instance == set->bus->header->instance
-            && m.seq > i->mark && m.seq <= dp_bus_head(set->bus)) {
+            && is_better(i, m) && m.seq <= dp_bus_head(set->bus)) {
             take_mark(i, m);
             has_moved = true;
         }
@@ -462,7 +468,7 @@ void dp_hold_set_mark_locked(dp_hold_set *set, dp_hash device, dp_span id,
         for (uint32_t k = 0; k < hold->items_n; k++) {
             dp_hold_item *i = &hold->items[k];
             if (i->class_id != DP_CLASS_HIERARCHY
-                && dp_span_is(dp_hold_item_id(i), id) && mark.seq > i->mark) {
+                && dp_span_is(dp_hold_item_id(i), id) && is_better(i, mark)) {
                 take_mark(i, mark);
             }
         }

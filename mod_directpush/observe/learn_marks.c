@@ -61,9 +61,15 @@ static uint64_t seq_of(dp_mark m, const dp_mark_news *news)
     return m.instance == news->start.instance ? m.seq : 0;
 }
 
+/* Its doubt, likewise. */
+static dp_doubt doubt_of(dp_mark m, const dp_mark_news *news)
+{
+    return seq_of(m, news) ? (dp_doubt)m.doubt : DP_DOUBT_NONE;
+}
+
 static uint32_t brought(const dp_mark_news *news)
 {
-    return news->brought_adds + news->brought_others;
+    return news->brought_adds + news->brought_others + news->left;
 }
 
 /* … by this Sync and those before it, which said that more was available. */
@@ -90,11 +96,18 @@ static uint32_t at_most_too_many(uint32_t n)
     return n < TOO_MANY ? n : TOO_MANY;
 }
 
+/* May something have come that nobody has published? What the client sent
+ * itself; or what it wants to see from now on, of more days than before. */
+static bool has_foreign(const dp_mark_news *news)
+{
+    return news->has_commands || news->has_other_filter;
+}
+
 /* One of several Syncs that bring what one could not. */
 static void count_more(dp_coll_state *st, const dp_mark_news *news)
 {
     st->more_adds = at_most_too_many(
-        all_adds(st, news) + (news->has_commands ? TOO_MANY : 0));
+        all_adds(st, news) + (has_foreign(news) ? TOO_MANY : 0));
     st->more_others = at_most_too_many(all_others(st, news));
 }
 
@@ -111,7 +124,8 @@ static bool is_old_enough(const dp_mark_news *news)
 static bool is_young(const dp_coll_state *st, const dp_mark_news *news)
 {
     bool was_given_up = news->was_given_up && !DP_MUTANT(unwatched_is_no_lag);
-    bool is_open = news->newest > seq_of(st->mark, news) || st->mark.doubt;
+    bool is_open = news->newest > seq_of(st->mark, news)
+                   || doubt_of(st->mark, news);
     bool is_new = is_open && news->newest <= news->start.seq;
     return !DP_MUTANT(no_backend_lag)
            && (was_given_up || (news->is_vouched && is_new))
@@ -140,7 +154,7 @@ static bool is_counted(const dp_coll_state *st, const dp_mark_news *news)
  * of one that is. So may what the client itself sent. */
 static bool has_all_adds(const dp_coll_state *st, const dp_mark_news *news)
 {
-    return !news->has_commands && is_counted(st, news)
+    return !has_foreign(news) && is_counted(st, news)
            && all_adds(st, news) == news->adds_n + 1 - st->mark.adds_1;
 }
 
@@ -152,8 +166,10 @@ static dp_doubt doubt_of_others(const dp_coll_state *st,
 {
     uint16_t others = (uint16_t)(news->others_n - st->mark.others);
     uint32_t came = all_others(st, news);
-    if (!others && !came) {
-        return DP_DOUBT_NONE;
+    if (!others && !came) { /* and what counts as none is none */
+        bool is_new = news->changed <= news->changed_new
+                      || news->changed <= seq_of(st->mark, news);
+        return is_new ? DP_DOUBT_NONE : DP_DOUBT_LAST;
     }
     return came == others ? DP_DOUBT_LAST : DP_DOUBT_QUIET;
 }
@@ -161,7 +177,7 @@ static dp_doubt doubt_of_others(const dp_coll_state *st,
 /* Nothing is in question but what a doubtful mark covers. */
 static bool is_doubt_only(const dp_coll_state *st, const dp_mark_news *news)
 {
-    return st->mark.doubt && !has_any(st, news)
+    return doubt_of(st->mark, news) && !has_any(st, news)
            && news->newest <= seq_of(st->mark, news);
 }
 
@@ -180,7 +196,7 @@ static worth judge(const dp_coll_state *st, const dp_mark_news *news)
     bool is_settled = news->is_vouched && is_seen && is_old_enough(news);
     bool is_over = is_settled || news->began_us >= st->doubt_until_us
                    || DP_MUTANT(doubt_forgotten);
-    dp_doubt before = is_over ? DP_DOUBT_NONE : st->mark.doubt;
+    dp_doubt before = is_over ? DP_DOUBT_NONE : doubt_of(st->mark, news);
     worth w = {.doubt = before};
     bool is_counted = has_any(st, news) && has_all_adds(st, news);
     dp_doubt now = is_counted ? doubt_of_others(st, news) : DP_DOUBT_QUIET;
@@ -205,11 +221,23 @@ static worth judge(const dp_coll_state *st, const dp_mark_news *news)
 static void credit(dp_mark *m, const dp_coll_state *st,
                    const dp_mark_news *news)
 {
-    if (!is_counted(st, news) || news->has_commands
+    if (!is_counted(st, news) || has_foreign(news)
         || all_adds(st, news) > news->adds_n + 1 - st->mark.adds_1) {
         return;
     }
     m->adds_1 += all_adds(st, news);
+}
+
+/* A new item that was there when the Sync began may have been too young for it.
+ * How young, a change since then has hidden: that is to be announced, but it
+ * may be one that waits for company. */
+static bool hides_an_add(const dp_coll_state *st, const dp_mark_news *news,
+                         uint64_t seq)
+{
+    return news->is_vouched && news->newest > news->start.seq
+           && news->changed_new > seq_of(st->mark, news)
+           && news->changed_new > news->watched_from
+           && news->changed_new <= seq && !has_all_adds(st, news);
 }
 
 /* The mark that a Sync earns: the bus when it began, or what has come. What
@@ -220,6 +248,9 @@ static dp_mark earned(const dp_coll_state *st, const dp_mark_news *news,
     dp_mark m = dp_mark_at(news->start.instance,
                            w->is_all ? news->newest : news->start.seq);
     m.doubt = (uint8_t)w->doubt;
+    if (hides_an_add(st, news, m.seq)) {
+        m.seq = news->changed_new - 1;
+    }
     if (!news->is_vouched || !news->is_counted) {
         return m;
     }
@@ -241,7 +272,7 @@ static dp_mark earned(const dp_coll_state *st, const dp_mark_news *news,
  * had been no Sync, so that a phone which sends the same in vain each time is
  * told after doubling times. */
 static void count_useless(dp_coll_state *st, const dp_mark_news *news,
-                          uint32_t announced_n)
+                          const worth *w, uint32_t announced_n)
 {
     if (!announced_n || !is_newer(news->start, st->mark)) {
         return;
@@ -253,7 +284,7 @@ static void count_useless(dp_coll_state *st, const dp_mark_news *news,
         st->announced_n = announced_n;
         return;
     }
-    st->mark = earned(st, news, &(worth){.doubt = st->mark.doubt});
+    st->mark = earned(st, news, &(worth){.doubt = w->doubt});
     if (DP_MUTANT(guard_to_now) && news->newest > st->mark.seq) {
         st->mark.seq = news->newest;
     }
@@ -332,7 +363,7 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
     }
     if ((news->has_commands || news->is_kept_back)
         && !DP_MUTANT(kept_back_counts)) {
-        count_useless(st, news, announced_n);
+        count_useless(st, news, &w, announced_n);
     }
     else {
         take_firm(st, news, &w);
@@ -340,8 +371,16 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
     return false;
 }
 
-bool dp_learn_marks(dp_coll_state *st, const dp_mark_news *news)
+/* FilterType: it stays what it was while a request does not say it. */
+static bool is_other_filter(const dp_coll_state *st, const dp_mark_news *news)
 {
+    return news->filter && news->filter != st->filter;
+}
+
+bool dp_learn_marks(dp_coll_state *st, const dp_mark_news *told)
+{
+    dp_mark_news with_filter = *told;
+    const dp_mark_news *news = &with_filter;
     bool is_provisional = false;
     if (news->began_us < st->asked_at_us) {
         /* The device had given it up: it has asked again since, and that has
@@ -356,7 +395,9 @@ bool dp_learn_marks(dp_coll_state *st, const dp_mark_news *news)
     if (news->is_gone) {
         forget_marks(st);
     }
+    with_filter.has_other_filter = is_other_filter(st, news);
     if (news->is_answered) {
+        st->filter = news->filter ? news->filter : st->filter;
         count_in(st, news);
         if (news->is_completed) {
             is_provisional = complete(st, news);

@@ -160,9 +160,12 @@ static apr_status_t move_marks(dp_exchange *x, dp_store_txn *t,
 {
     uint64_t instance = x->start.instance;
     dp_store *s = x->env.store;
+    /* A mark that was made since may have been made beside this very change, by
+     * a Sync that was too early for one before it. */
     if (u->topic.class_id == DP_CLASS_HIERARCHY) {
         dp_hier_state hier;
         bool is_moved = dp_hier_state_get(s, t, &x->who, &hier)
+                        && hier.asked_at_us <= x->began_us
                         && move_both(&hier.mark, &hier.prov, instance, from,
                                      seq);
         return is_moved ? dp_hier_state_put(s, t, &x->who, &hier)
@@ -170,6 +173,8 @@ static apr_status_t move_marks(dp_exchange *x, dp_store_txn *t,
     }
     dp_coll_state st;
     bool is_moved = dp_coll_state_get(s, t, &x->who, u->id, &st)
+                    && (st.synced_at_us <= x->now_us
+                        || DP_MUTANT(made_meanwhile))
                     && move_both(&st.mark, &st.prov, instance, from, seq);
     return is_moved ? dp_coll_state_put(s, t, &x->who, u->id, &st)
                     : APR_SUCCESS;

@@ -39,6 +39,7 @@ typedef struct dp_sync_seen {
     bool is_odd;        /* something did not fit, or it was named twice */
     bool is_unasked;    /* only answered; record `s` may know of it */
     unsigned adds, changes, deletes, fetches; /* of the client */
+    uint32_t filter;
     /* response */
     bool is_answered;
     bool more_available;
@@ -46,6 +47,7 @@ typedef struct dp_sync_seen {
     uint64_t new_key_hash;
     unsigned brought_adds, brought_others; /* of the server; others are
                                               Changes and Deletes */
+    unsigned left; /* SoftDeletes */
     unsigned bad;       /* client's items that were refused */
     bool has_responses; /* to what the client sent */
 } dp_sync_seen;
@@ -211,9 +213,12 @@ typedef struct dp_mark_news {
     bool is_gone;       /* Status 3: the device starts over */
     bool is_completed;  /* conditions 1 to 4 of eas-protocol 4.6 */
     bool has_commands;  /* of the client */
+    uint32_t filter;    /* its FilterType; 0: not said */
+    bool has_other_filter; /* than its last Sync: dp_learn_marks() sets it */
     /* items that came down: Adds; Changes and Deletes, of which two may be of
      * one item, and some of one that has not changed (deleted for its age) */
     uint32_t brought_adds, brought_others;
+    uint32_t left;      /* SoftDeletes: what is too old now; no changes */
     bool has_more;      /* MoreAvailable */
     bool is_kept_back;  /* the backend may have sent none for the sake of the
                            client's commands (eas-protocol 4.4) */
@@ -224,6 +229,7 @@ typedef struct dp_mark_news {
     bool is_vouched;
     bool was_given_up;  /* nobody watches it just now; its changes stand */
     uint64_t changed, newest; /* newest: of changed and watched_from */
+    uint64_t changed_new;     /* the newest new item */
     uint64_t watched_from;
     dp_bus_ref ref;           /* which topic it is */
     bool is_counted;          /* these, as in dp_bus_view */

@@ -63,6 +63,7 @@ static void on_asked(void *ctx, const dp_sync_collection *c)
     seen->changes = c->client_changes;
     seen->deletes = c->client_deletes;
     seen->fetches = c->client_fetches;
+    seen->filter = c->filter;
 }
 
 static void on_answered(void *ctx, const dp_sync_collection *c)
@@ -85,7 +86,9 @@ static void on_answered(void *ctx, const dp_sync_collection *c)
     seen->more_available = c->more_available;
     seen->new_key_hash = dp_sync_key_hash(dp_span_of(c->key, c->key_n));
     seen->brought_adds = c->server_adds;
+    /* what leaves by its age alone (SoftDelete) is no change at all */
     seen->brought_others = c->server_changes + c->server_deletes;
+    seen->left = c->server_leaves;
     seen->bad = c->responses_bad;
     seen->has_responses =
         c->responses_ok + c->responses_bad + c->responses_fetched > 0;
@@ -232,6 +235,7 @@ static void judge(const dp_exchange *x, const dp_sync_seen *c,
                            .key_is_zero = c->key_is_zero,
                            .has_commands = c->adds || c->changes || c->deletes
                                            || c->fetches,
+                           .filter = c->filter,
                            .is_kept_back = is_kept_back(x, c),
                            .start = x->start,
                            .began_us = x->began_us,
@@ -248,6 +252,7 @@ static void judge(const dp_exchange *x, const dp_sync_seen *c,
     news->new_key_hash = c->new_key_hash;
     news->brought_adds = c->brought_adds;
     news->brought_others = c->brought_others;
+    news->left = c->left;
     news->has_more = c->more_available;
     news->is_completed = news->is_answered && !c->key_is_zero
                          && c->wants_changes
@@ -267,6 +272,7 @@ static void look_at_topic(const dp_exchange *x, const dp_folder_topic *topic,
     news->was_given_up = !seen.is_vouched;
     news->newest = seen.newest;
     news->changed = view->changed;
+    news->changed_new = view->changed_new;
     news->watched_from = view->watched_from;
     news->ref = view->ref;
     news->is_counted = view->is_counted;
@@ -306,8 +312,8 @@ static apr_status_t learn_one(dp_exchange *x, dp_store_txn *t,
                       dp_span_of(topic.folder, topic.folder_n));
         look_at_topic(x, &topic, &news);
     }
-    if (news.is_completed && news.brought_adds + news.brought_others > 0
-        && x->start.instance) {
+    if (news.is_completed && x->start.instance
+        && news.brought_adds + news.brought_others + news.left > 0) {
         news.token = dp_learn_token(x);
     }
     dp_coll_state_get(x->env.store, t, &x->who, id, &st);

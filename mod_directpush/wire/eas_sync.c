@@ -23,6 +23,7 @@ enum field {
     COLLECTION_GET_CHANGES,
     COLLECTION_MOVES,
     COLLECTION_MORE,
+    FILTER, /* of each Options */
     /* items */
     CLIENT_ADD,
     CLIENT_CHANGE,
@@ -31,6 +32,7 @@ enum field {
     SERVER_ADD,
     SERVER_CHANGE,
     SERVER_DELETE,
+    SERVER_LEAVE,
     RESULT,
     RESULT_STATUS,
     RESULT_FETCH
@@ -46,6 +48,7 @@ static const dp_eas_path REQUEST_PATHS[] = {
     IN_COLLECTION(COLLECTION_ID, AS(CollectionId)),
     IN_COLLECTION(COLLECTION_GET_CHANGES, AS(GetChanges)),
     IN_COLLECTION(COLLECTION_MOVES, AS(DeletesAsMoves)),
+    IN_COLLECTION(FILTER, AS(Options), AS(FilterType)),
     IN_COLLECTION(CLIENT_ADD, AS(Commands), AS(Add)),
     IN_COLLECTION(CLIENT_CHANGE, AS(Commands), AS(Change)),
     IN_COLLECTION(CLIENT_DELETE, AS(Commands), AS(Delete)),
@@ -63,7 +66,7 @@ static const dp_eas_path RESPONSE_PATHS[] = {
     IN_COLLECTION(SERVER_ADD, AS(Commands), AS(Add)),
     IN_COLLECTION(SERVER_CHANGE, AS(Commands), AS(Change)),
     IN_COLLECTION(SERVER_DELETE, AS(Commands), AS(Delete)),
-    IN_COLLECTION(SERVER_DELETE, AS(Commands), AS(SoftDelete)),
+    IN_COLLECTION(SERVER_LEAVE, AS(Commands), AS(SoftDelete)),
     IN_COLLECTION(RESULT, AS(Responses), AS(Add)),
     IN_COLLECTION(RESULT, AS(Responses), AS(Change)),
     IN_COLLECTION(RESULT, AS(Responses), AS(Delete)),
@@ -234,6 +237,12 @@ static void close_item(dp_sync_parser *p, int field)
         break;
     case SERVER_DELETE:
         c->server_deletes++;
+        break;
+    case SERVER_LEAVE:
+        c->server_leaves++;
+        break;
+    case FILTER:
+        c->filter = c->filter * 16 + number(p) + 1;
         break;
     case RESULT:
         if (p->has_item_status && p->item_status != 1) {

@@ -36,11 +36,14 @@ typedef struct dp_sync_collection {
     bool is_partial_commands; /* reserved, false */
     unsigned client_adds, client_changes, client_deletes, client_fetches;
     bool deletes_as_moves; /* default true */
+    uint32_t filter; /* FilterType plus one, of several Options together;
+                        0: not said. Another number is another filter */
 
     /* response */
     unsigned status; /* 0: none */
     bool more_available;
-    unsigned server_adds, server_changes, server_deletes; /* incl. SoftDelete */
+    unsigned server_adds, server_changes, server_deletes;
+    unsigned server_leaves; /* SoftDelete: out of the filter's days */
     unsigned responses_ok;  /* Add/Change/Delete in Responses, Status 1 or
                                none: only a failure must be told (4.7) */
     unsigned responses_bad; /* … with another Status */

@@ -29,6 +29,15 @@ ENVIRONMENT = threading.Lock()  # one process has but one
 EXPECTED = r"exit signal (Killed|Terminated) \(|AH00052.*\((9|15)\)"
 
 
+def few_topics(users):
+    """A table with room for a class topic and a folder list of each user, but
+    not for all of their folders."""
+    n = 256
+    while n < 8 * users:
+        n *= 2
+    return n
+
+
 class World:
     """@param size  devices
     @param with_clock  libfaketime is loaded into directpushd and Apache"""
@@ -46,7 +55,7 @@ class World:
         self.settings = {
             "id_style": rng.choice(("sogo", "zpush", "horde")),
             "journal": rng.choice((64, 64, 65536)),
-            "topics": rng.choice((65536,) * 7 + (256,)),
+            "topics": rng.choice((65536,) * 7 + (few_topics(len(users)),)),
             "user_topics": rng.choice((300,) * 7 + (4,)),
             # as the defaults are to each other, but shorter
             "pace": rng.choice(("2s",) * 7 + ("0s",)),

@@ -11,7 +11,8 @@ static void collection_told(void *ctx, const dp_sync_collection *c)
         c->client_fetches, c->status,         c->more_available,
         c->server_adds,    c->server_changes, c->server_deletes,
         c->responses_ok,   c->responses_bad,  c->deletes_as_moves,
-        c->said_get_changes, c->responses_fetched,
+        c->said_get_changes, c->responses_fetched, c->filter,
+        c->server_leaves,
     };
 
     *hash = fuzz_mix(*hash, c->id, c->id_n);

@@ -73,7 +73,7 @@ byte mails = MAILS, uploads = UPLOADS, crashes = CRASHES, losses = LOSSES;
 byte lost = LOST, more = MORE, buses = BUSES, spare = SPARE;
 
 /* --- the bus (bus/bus_abi.h): one topic */
-byte head = 1, changed, watched_from = UNWATCHED;
+byte head = 1, changed, changed_new, watched_from = UNWATCHED;
 byte count, others;      /* new items, since vouching began; other changes */
 bool is_young;           /* changed_at is less than BackendLag ago … */
 byte stamp;              /* … and stands for this seq */
@@ -109,6 +109,8 @@ bool is_arrived;         /* the response of `prov` is acknowledged */
 bool goes_down;          /* the response on its way earns `prov` */
 byte down_has, down_key;
 byte upload;             /* to be published (6.4) */
+bool is_moving;          /* its marks are still to be moved: from this change */
+byte moved_prev, moved_to;
 
 /* --- what is stored of the device (device/coll_state.h) */
 byte mark, prov, old_key, new_key, announced, announced_n, useless_n;
@@ -141,6 +143,7 @@ inline publish(what, adds, rest)
     others = others + rest;
     head++;
     changed = head;
+    changed_new = ((adds) != 0 -> head : changed_new);
     is_young = 1;
     stamp = head;
     told = told | (what);
@@ -272,7 +275,7 @@ end:
             is_restored = 1;
             old_cursor = record_cursor;
             old_from = watched_from
-        :: !has_record -> changed = 0; count = 0; others = 0; is_young = 0
+        :: !has_record -> changed = 0; changed_new = 0; count = 0; others = 0; is_young = 0
         :: else
         fi;
         unvouch();
@@ -283,7 +286,7 @@ end:
     /* reopen_bus() refuses, create_bus() */
     :: atomic { watcher == DOWN && buses > 0 ->
         buses--;
-        head = 1; changed = 0; count = 0; others = 0; is_young = 0; watched_from = UNWATCHED;
+        head = 1; changed = 0; changed_new = 0; count = 0; others = 0; is_young = 0; watched_from = UNWATCHED;
         drop_record();
         mark_is_other = (mark != 0); prov_is_other = (prov != 0);
         announced_is_other = (announced != 0);
@@ -409,7 +412,8 @@ inline match_key(sent)
 /* doubt_of_others() */
 #define DOUBT(i) \
     ((others == mark_others && OTHERS(i) == 0) \
-         -> 0 : ((OTHERS(i) == others - mark_others) -> LAST : QUIET))
+         -> ((changed <= changed_new || changed <= MARK_SEQ(i)) -> 0 : LAST) \
+         : ((OTHERS(i) == others - mark_others) -> LAST : QUIET))
 
 /* 3.3. What nobody vouches for just now may have been given up in between. */
 #define WAS_YOUNG(i) ((x[i].stamp == stamp) -> x[i].was_young : 1)
@@ -470,6 +474,13 @@ inline credit(i)
 inline earn(i)
 {
     e_seq = (w_all -> NEWEST_TOLD : x[i].start);
+    if /* hides_an_add() */
+    :: IS_IN_BUS(i) && NEWEST_TOLD > x[i].start && !HAS_ALL_ADDS(i) &&
+       changed_new > MARK_SEQ(i) && changed_new > watched_from &&
+       changed_new <= e_seq ->
+        e_seq = changed_new - 1
+    :: else
+    fi;
     if
     :: !IS_IN_BUS(i) -> e_count = 0; e_others = 0
     :: IS_IN_BUS(i) && NEWEST_TOLD <= e_seq ->
@@ -500,7 +511,7 @@ inline count_useless(i, n)
             :: x[i].is_kept_back -> announced_n = n; useless_n = 2
             :: else ->
                 w_all = 0;
-                e_doubt = mark_doubt;
+                e_doubt = w_doubt;
                 earn(i);
                 take_mark(i);
                 mark = (WITHOUT(guard_to_now) -> head : mark);
@@ -534,6 +545,7 @@ inline complete(i)
     bool w_lags, w_all, w_new;
     announced_n = 0;
     lag = 0;
+    is_moving = (WITHOUT(made_meanwhile) -> is_moving : 0);
     judge(i);
     doubted = (w_new -> told : doubted);
     if
@@ -715,27 +727,28 @@ inline begin(uploads_one)
     fi
 }
 
-/* dp_exchange_published(); 6.4 */
-inline move_marks(prev)
+/* dp_exchange_published(); 6.4. A Sync that has ended since has made marks
+ * beside this change. */
+inline move_marks()
 {
-    byte from = prev;
+    byte from = moved_prev;
     if
     :: watched_from != UNWATCHED ->
-        from = MAX(prev, watched_from);
+        from = MAX(moved_prev, watched_from);
         from = (WITHOUT(own_unchecked) -> 0 : from);
         if
-        :: !mark_is_other && mark != 0 && mark >= from && mark < head ->
-            mark = head
+        :: !mark_is_other && mark != 0 && mark >= from && mark < moved_to ->
+            mark = moved_to
         :: else
         fi;
         if
-        :: !prov_is_other && prov != 0 && prov >= from && prov < head ->
-            prov = head
+        :: !prov_is_other && prov != 0 && prov >= from && prov < moved_to ->
+            prov = moved_to
         :: else
         fi
     :: else
     fi;
-    from = 0
+    from = 0; moved_prev = 0; moved_to = 0
 }
 
 /* device/device.h dp_mark_seq() */
@@ -913,14 +926,15 @@ end:
     :: atomic { upload != 0 ->
         if
         :: watcher != DOWN ->
-            byte prev = changed;
+            moved_prev = changed;
             publish(upload, ((upload & is_add) -> MANY : 0),
                     ((upload & is_add) -> MANY : 0));
-            move_marks(prev);
-            prev = 0
+            moved_to = head;
+            is_moving = 1
         :: else
         fi;
         upload = 0 }
+    :: atomic { is_moving -> is_moving = 0; move_marks() }
     :: atomic { device == IDLE && !must_sync -> make_hold(); look(0) }
     :: atomic { device == PINGING && must_look -> look(0) }
     /* heartbeat over, drained, superseded: the last look */

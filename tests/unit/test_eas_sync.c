@@ -22,6 +22,9 @@ static void log_request_collection(void *ctx, const dp_sync_collection *c)
                  c->key_is_zero, c->wants_changes, c->deletes_as_moves,
                  c->client_adds, c->client_changes, c->client_deletes,
                  c->client_fetches, c->is_odd);
+    if (c->filter) {
+        wire_log_add(ctx, "filter=%u ", c->filter);
+    }
     assert_int_equal(c->status + c->server_adds + c->responses_ok, 0);
 }
 
@@ -37,6 +40,9 @@ static void log_response_collection(void *ctx, const dp_sync_collection *c)
                  c->status, c->more_available, c->server_adds,
                  c->server_changes, c->server_deletes, c->responses_ok,
                  c->responses_bad, c->is_odd);
+    if (c->server_leaves) {
+        wire_log_add(ctx, "left=%u ", c->server_leaves);
+    }
     if (c->responses_fetched) {
         wire_log_add(ctx, "fetched=%u ", c->responses_fetched);
     }
@@ -112,12 +118,12 @@ static void requests_of_captures_say_what_the_client_asked(void **state)
                     "whole=1 bad=0");
     assert_captured(log_request, "sogo/12-sync-more-available.req",
                     "[id=" SOGO_INBOX " class= key=2-2 zero=0 get=1 moves=1 "
-                    "cmds=0,0,0,0 odd=0]n=1 partial=0 wait=0 heartbeat=0 "
+                    "cmds=0,0,0,0 odd=0]filter=1 n=1 partial=0 wait=0 heartbeat=0 "
                     "whole=1 bad=0");
     assert_captured(log_request, "zpush/33-sync-flag-change-by-client.req",
                     "[id=2edb5446 class= key=" ZPUSH_UUID "7 zero=0 get=1 "
-                    "moves=1 cmds=0,1,0,0 odd=0]n=1 partial=0 wait=0 "
-                    "heartbeat=0 whole=1 bad=0");
+                    "moves=1 cmds=0,1,0,0 odd=0]filter=1 n=1 partial=0 "
+                    "wait=0 heartbeat=0 whole=1 bad=0");
     assert_captured(log_request, "zpush/20-ping-change.req",
                     "n=0 partial=0 wait=0 heartbeat=0 whole=0 bad=1");
 }
@@ -293,7 +299,17 @@ static void the_class_within_options_is_another(void **state)
         "4b 0331 00 01 52 0361 00 01 57 50 0353 00 01 58 0330 00 01 "
         "01",
         "[id=a class= key=1 zero=0 get=1 moves=1 cmds=0,0,0,0 "
-        "odd=0]n=1 partial=0 wait=0 heartbeat=0 whole=1 bad=0");
+        "odd=0]filter=1 n=1 partial=0 wait=0 heartbeat=0 whole=1 bad=0");
+}
+
+/* Of mail and of the text messages in its folder: 3 days and 2 weeks. */
+static void the_filters_of_all_options_make_one(void **state)
+{
+    assert_collection(
+        log_request,
+        "4b 0331 00 01 52 0361 00 01 57 58 0332 00 01 01 57 58 0334 00 01 01 ",
+        "[id=a class= key=1 zero=0 get=1 moves=1 cmds=0,0,0,0 "
+        "odd=0]filter=53 n=1 partial=0 wait=0 heartbeat=0 whole=1 bad=0");
 }
 
 static void a_leaf_that_is_there_twice_is_odd(void **state)
@@ -350,8 +366,8 @@ static void changes_of_the_server_are_counted_by_kind(void **state)
         log_response,
         "4b 0331 00 01 52 0361 00 01 4e 0331 00 01"
         "56 07 47 01 08 09 49 01 61 01 21 4a 01 01",
-        "[id=a class= key=1 status=1 more=0 items=2,1,4 results=0,0 "
-        "odd=0]n=1 status=0 whole=1 bad=0");
+        "[id=a class= key=1 status=1 more=0 items=2,1,2 results=0,0 "
+        "odd=0]left=2 n=1 status=0 whole=1 bad=0");
 }
 
 static void results_are_good_with_status_1_or_none(void **state)
@@ -480,6 +496,7 @@ int main(void)
         cmocka_unit_test(a_collection_may_have_only_a_class),
         cmocka_unit_test(a_collection_without_a_key_is_odd_unless_it_failed),
         cmocka_unit_test(the_class_within_options_is_another),
+        cmocka_unit_test(the_filters_of_all_options_make_one),
         cmocka_unit_test(a_leaf_that_is_there_twice_is_odd),
         cmocka_unit_test(a_status_belongs_to_where_it_stands),
         cmocka_unit_test(the_content_of_items_is_not_looked_at),

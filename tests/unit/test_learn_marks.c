@@ -264,6 +264,7 @@ static void has_changed(dp_mark_news *news, uint64_t newest, uint32_t adds,
     news->watched_from = 5;
     news->ref = topic;
     news->is_counted = true;
+    news->changed_new = adds && !others ? newest : 0;
     news->adds_n = ADDS_AT_MARK + adds;
     news->others_n = (uint16_t)(OTHERS_AT_MARK + others);
     news->changed_at_us = news->began_us - DP_SECOND_US;
@@ -374,6 +375,42 @@ static void what_came_meanwhile_may_have_come_down_too(void **state)
     assert_int_equal(st.prov.doubt, DP_DOUBT_NONE); /* 55 is told anyway */
 }
 
+/* … but what that change hides is how young a new item before it is: it does
+ * not wait with that change for company. */
+static void a_new_item_is_not_hidden_by_a_change_after_the_start(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = done(K1, 0, 50);
+    has_changed(&n, 55, 1, 1);
+    n.changed_new = 48;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.mark.seq, 47);
+    assert_int_equal(st.mark.adds_1, 1 + ADDS_AT_MARK);
+    st = state_with(20, K1);
+    n = brought(K1, K2, 50); /* it has come */
+    has_changed(&n, 55, 1, 1);
+    n.changed_new = 48;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.prov.seq, 50);
+}
+
+/* The guard ends what a Sync ends that comes late enough. */
+static void a_useless_announcement_of_a_doubt_ends_it_too(void **state)
+{
+    dp_coll_state st = state_with(60, K1);
+    st.mark.doubt = DP_DOUBT_QUIET;
+    for (unsigned i = 0; i < 2; i++) {
+        dp_mark_news n = done(K1, 0, 70 + i);
+        has_changed(&n, 55, 0, 0);
+        n.changed_at_us = 0;
+        n.has_commands = true;
+        st.announced_n = 1;
+        dp_learn_marks(&st, &n);
+    }
+    assert_int_equal(st.mark.seq, 71);
+    assert_int_equal(st.mark.doubt, DP_DOUBT_NONE);
+}
+
 /* New items are all there; of flags and deletions as many came as had changed,
  * or another number. */
 static void of_others_there_is_a_doubt(void **state)
@@ -390,6 +427,67 @@ static void of_others_there_is_a_doubt(void **state)
                          came == 1 ? DP_DOUBT_LAST : DP_DOUBT_QUIET);
         assert_true(dp_coll_state_deliver(&st, n.token));
         assert_int_not_equal(st.mark.doubt, DP_DOUBT_NONE);
+    }
+}
+
+/* Published by somebody who does not count, over a source that does: what is
+ * not counted is there all the same. */
+static void what_is_not_counted_is_in_doubt(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = brought(K1, K2, 50);
+    has_changed(&n, 45, 1, 0);
+    n.changed_new = 44; /* and 45 is no new item */
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.prov.seq, 50);
+    assert_int_equal(st.prov.doubt, DP_DOUBT_LAST);
+}
+
+/* What is too old now has left, and stands for nothing that has changed. */
+static void what_leaves_by_its_age_is_no_change(void **state)
+{
+    dp_coll_state st = state_with(20, K1);
+    dp_mark_news n = brought(K1, K2, 50);
+    has_changed(&n, 45, 1, 1);
+    n.left = 1;
+    dp_learn_marks(&st, &n);
+    assert_int_equal(st.prov.doubt, DP_DOUBT_QUIET);
+    st = state_with(20, K1);
+    has_changed(&n, 45, 0, 0);
+    n.brought_adds = 0;
+    n.changed_at_us = 0;
+    assert_true(dp_learn_marks(&st, &n)); /* its response has to arrive, too */
+}
+
+/* The user wants to see more days: items come that are no news, as many as the
+ * news that do not. */
+static void another_filter_brings_what_nobody_counts(void **state)
+{
+    for (int parts = 0; parts < 2; parts++) {
+        dp_coll_state st = state_with(20, K1);
+        st.filter = 2;
+        dp_mark_news n = done(K1, K2, 50);
+        has_changed(&n, 55, 2, 0);
+        n.filter = 4;
+        n.brought_adds = 2;
+        n.has_more = parts;
+        n.is_completed = !parts;
+        dp_learn_marks(&st, &n);
+        assert_int_equal(st.filter, 4);
+        if (parts) {
+            n = done(K2, K3, 51);
+            has_changed(&n, 55, 2, 0);
+            n.filter = 4;
+            dp_learn_marks(&st, &n);
+            assert_int_equal(st.mark.seq, 51);
+        }
+        else {
+            assert_int_equal(st.prov.seq, 50); /* 55 is told */
+        }
+        n.filter = 0; /* as before, then */
+        n.key_hash = parts ? K3 : K2;
+        dp_learn_marks(&st, &n);
+        assert_int_equal(st.filter, 4);
     }
 }
 
@@ -464,6 +562,7 @@ static void time_ends_the_doubt(void **state)
         assert_int_equal(st.prov.doubt, DP_DOUBT_LAST);
         n = brought(K2, K3, 60);
         has_changed(&n, 55, 2, 1);
+        n.changed_new = 55;
         n.began_us += DP_SECOND_US - !is_over;
         n.changed_at_us = n.began_us - 1;
         dp_learn_marks(&st, &n);
@@ -688,7 +787,12 @@ int main(void)
         cmocka_unit_test(a_change_meanwhile_leaves_the_count_of_before),
         cmocka_unit_test(what_is_not_counted_proves_nothing),
         cmocka_unit_test(what_came_meanwhile_may_have_come_down_too),
+        cmocka_unit_test(a_new_item_is_not_hidden_by_a_change_after_the_start),
+        cmocka_unit_test(a_useless_announcement_of_a_doubt_ends_it_too),
         cmocka_unit_test(of_others_there_is_a_doubt),
+        cmocka_unit_test(what_is_not_counted_is_in_doubt),
+        cmocka_unit_test(what_leaves_by_its_age_is_no_change),
+        cmocka_unit_test(another_filter_brings_what_nobody_counts),
         cmocka_unit_test(a_sync_that_is_as_early_leaves_the_doubt),
         cmocka_unit_test(a_later_one_ends_it),
         cmocka_unit_test(new_items_do_not_end_it),

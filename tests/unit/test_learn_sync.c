@@ -439,6 +439,36 @@ static void an_upload_does_not_jump_over_a_gap_in_watching(void **state)
     assert_int_equal(lab_mark(l, MAIL), mark);
 }
 
+/* A Sync ended between the publishing of an upload and the mark's moving over
+ * it: what was too young for the backend when that Sync began is not own. */
+static void an_upload_does_not_move_a_mark_that_was_made_meanwhile(void **state)
+{
+    lab *l = *state;
+    lab_bus(l);
+    dp_bus_ref all = lab_topic(l, DP_CLASS_EMAIL, "*");
+    settle(l);
+    lab_sync_one(l, &client_change,
+                 &(lab_coll){.id = MAIL, .key = "k2", .status = 1});
+    dp_exchange *uploading = l->x;
+    lab_tick(l, 1000);
+    dp_learn_upload u = l->out.uploads[0];
+    l->x = NULL;
+    lab_change(l, all); /* X; not shown yet */
+    uint64_t x_seq = lab_head(l);
+    lab_coll ask_k2 = {.id = MAIL, .key = "k2", .class_name = "Email"};
+    lab_begin(l, DP_CMD_SYNC);
+    lab_body *q = lab_sync(false, 0, false, &ask_k2, 1);
+    lab_request(l, lab_span(q));
+    uint64_t prev, seq = dp_bus_publish(l->bus, all, 0, 1, l->now_us, &prev);
+    assert_int_equal(prev, x_seq);
+    lab_answer(l, 200, lab_span(NULL));
+    lab_conclude(l, true);
+    free(q);
+    dp_exchange_published(uploading, &u, seq, prev);
+    assert_true(lab_mark(l, MAIL) < seq); /* else X is hidden for ever */
+    dp_exchange_free(&uploading);
+}
+
 static void an_upload_that_was_refused_is_not_published(void **state)
 {
     lab *l = *state;
@@ -593,6 +623,7 @@ int main(void)
         LAB_BOTH(an_upload_that_succeeded_is_published),
         LAB_RAM(an_upload_does_not_hide_somebody_elses_change),
         LAB_RAM(an_upload_does_not_jump_over_a_gap_in_watching),
+        LAB_RAM(an_upload_does_not_move_a_mark_that_was_made_meanwhile),
         LAB_RAM(an_upload_that_was_refused_is_not_published),
         LAB_BOTH(the_mark_moves_after_two_useless_announcements),
         LAB_RAM(fetching_an_item_proves_no_currency),
