@@ -19,6 +19,7 @@
 #include "apache/config.h"
 #include "apache/delivery.h"
 #include "apache/loop_answer.h"
+#include "apache/places.h"
 #include "base/dp_check.h"
 #include "base/dp_mutant.h"
 #include "device/coll_state.h"
@@ -66,6 +67,7 @@ static int share(server_rec *s)
         }
         dp_shared *all = kept;
         apr_generate_random_bytes(all->proof_key, sizeof(all->proof_key));
+        dp_places_init(&all->places);
         dp_recent_init(&all->recent, all->proof_key);
         dp_counters_init(&all->counters, slots_wanted());
         apr_pool_userdata_set(kept, key, apr_pool_cleanup_null,

@@ -3,6 +3,8 @@
 #ifndef DP_APACHE_MODULE_H
 #define DP_APACHE_MODULE_H
 
+#include <pthread.h>
+
 #include <httpd.h>
 #include <http_config.h>
 #include <http_log.h>
@@ -24,6 +26,7 @@ typedef struct dp_shared {
     /* never written to a disk; the same after a graceful restart, so that
      * what the backend accepted stays accepted */
     uint8_t proof_key[DP_HASH_KEY_SIZE];
+    pthread_mutex_t places; /* places.h */
     dp_recent recent;
     dp_counters counters; /* last: it ends in slots */
 } dp_shared;

@@ -49,18 +49,9 @@ static apr_status_t passing_goes(void *data)
     if (!p->is_over && ap_is_HTTP_CLIENT_ERROR(p->r->status)) {
         learn_refusal(p);
     }
-    if (p->is_counted) {
-        dp_count(dp_here->count, DP_COUNT_passing, -1);
-    }
     dp_exchange_free(&p->x);
     dp_keeper_bus_release(&p->bus);
     return APR_SUCCESS;
-}
-
-bool dp_passing_has_room(void)
-{
-    return dp_counters_is_below(&dp_all->counters, DP_COUNT_passing,
-                                dp_limit.passed);
 }
 
 /* Leave only what the tap can read: br and zstd go, the rest stays. */
@@ -138,7 +129,6 @@ int dp_passing_observe(request_rec *r, dp_request *rq, dp_pass_kind kind)
                              had_proof, now);
     if (kind == DP_PASS_PING) {
         p->is_counted = true;
-        dp_count(dp_here->count, DP_COUNT_passing, 1);
         dp_count(dp_here->count, DP_COUNT_passed, 1);
         apr_table_setn(r->notes, "directpush-outcome", "backend");
     }

@@ -9,7 +9,7 @@
 
 typedef enum dp_pass_kind {
     DP_PASS_UNCOUNTED, /* not a Ping */
-    DP_PASS_PING       /* a Ping: counted while it is at the backend */
+    DP_PASS_PING       /* a Ping, which has a place: places.h */
 } dp_pass_kind;
 
 /** Put the observer's filters around the request. @return DECLINED, so that
@@ -23,9 +23,6 @@ void dp_passing_follow(request_rec *r);
 /** What we have read of the body is read again by the next handler.
  *  @param body in r->pool; with EOS if it was read to the end */
 void dp_passing_put_back(request_rec *r, apr_bucket_brigade *body);
-
-/** Is there room for one more Ping without proof at the backend? */
-bool dp_passing_has_room(void);
 
 void dp_passing_register(apr_pool_t *p);
 

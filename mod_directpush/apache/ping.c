@@ -10,6 +10,7 @@
 #include "apache/module.h"
 #include "apache/park.h"
 #include "apache/passing.h"
+#include "apache/places.h"
 #include "apache/room.h"
 #include "apache/stream.h"
 #include "base/dp_check.h"
@@ -39,6 +40,7 @@ typedef struct ping {
     dp_ping_params params;    /* both together; borrows from the two */
     dp_time_us proof_until_us;
     bool is_quiet;            /* what is stored stays: recent.h */
+    bool has_place;           /* at the backend: places.h */
 } ping;
 
 /* Read the body, at most BODY_MAX. @return its bytes; out_whole: all of it */
@@ -76,10 +78,17 @@ static dp_span read_body(ping *p, bool *out_whole)
     return dp_span_of(bytes, len);
 }
 
+/* May it go to the backend? One that may goes. */
+static bool has_place(ping *p)
+{
+    p->has_place = p->has_place || dp_places_take(p->r);
+    return p->has_place;
+}
+
 /* To the backend, with the body that we have read. */
 static int hand_on(ping *p)
 {
-    if (!dp_passing_has_room()) {
+    if (!has_place(p)) {
         return dp_answer_busy(p->r, "busy-backend");
     }
     int rc = dp_passing_observe(p->r, p->rq, DP_PASS_PING);
@@ -368,7 +377,7 @@ static int serve(ping *p)
  * Pings last. */
 static int serve_stranger(ping *p, bool is_sound)
 {
-    if (dp_passing_has_room()) {
+    if (has_place(p)) {
         return hand_on(p);
     }
     p->params.folders = p->asked.folders;
@@ -441,7 +450,7 @@ static int judge(ping *p)
         return dp_answer_now(p->r, DP_PING_SYNTAX, NULL, 0, 0, "parameters");
     }
     if (p->conf->fallback == DP_FALLBACK_BACKEND
-        && !dp_keeper_is_alive(dp_here->keeper) && dp_passing_has_room()) {
+        && !dp_keeper_is_alive(dp_here->keeper) && has_place(p)) {
         return hand_on(p);
     }
     return serve(p);

@@ -73,6 +73,8 @@ DEFAULTS = {
     "max_folders": 300,
     "select_moves": True,       # looking at a folder empties new/ into cur/
     "lag": 0.0,                 # seconds until a new mail shows
+    "restless": 0.0,            # how likely a mail that has not changed goes
+                                # down with those that have
     "keepalive": True,          # False: close after each answer, as sogod
 }
 

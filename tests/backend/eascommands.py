@@ -5,6 +5,7 @@ after the newest SyncKey and after the one before, so that a lost answer is
 sent again. All of it is in memory. Two styles copy what two real servers do
 where they differ: "sogo" and "zpush" (see tests/captures).
 """
+import random
 import secrets
 import threading
 import time
@@ -431,6 +432,9 @@ class Commands:
         todo += [("Add", u) for u in marks if u not in base]
         todo += [("Change", u) for u in marks
                  if u in base and marks[u] != base[u]]
+        if todo and random.random() < self.settings["restless"]:
+            todo += [("Change", u) for u in marks
+                     if u in base and marks[u] == base[u]][:1]
         for kind, uid in todo[:window]:
             if kind == "Delete":
                 gone = folder.kind != "mail" or uid not in self.store.view(

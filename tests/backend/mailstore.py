@@ -4,8 +4,9 @@ One `MailStore` for all users. What an ActiveSync command sees is a *view*: the
 list of mails of a folder at one moment. Two switches make the view lag behind
 the files, as that of real backends does:
 
-  lag     mails that this backend has not shown yet stay hidden until they are
-          so many seconds old
+  lag     mails that this backend has not shown yet stay hidden, and others
+          keep the flags that it has shown, until the file has been so for so
+          many seconds
   frozen  the folder keeps looking as it did when the switch was set
 
 Like Dovecot, looking at a folder empties new/ into cur/ (`select_moves`).
@@ -88,6 +89,7 @@ class MailStore:
         self.pim = pim
         self.select_moves = True
         self.lag = 0.0
+        self.flags = {}         # base -> flags as shown last
         self.frozen = {}        # user -> {folder path: view}
         self.lock = threading.RLock()
         self.ids = {}           # (user, folder path) -> random id
@@ -279,9 +281,10 @@ class MailStore:
                 base, _, flags = name.partition(":2,")
                 try:
                     st = os.stat(file)
+                    is_young = self.lag and time.time() - max(
+                        st.st_mtime, st.st_ctime) < self.lag
                     if base not in uids:
-                        if self.lag and time.time() - max(
-                                st.st_mtime, st.st_ctime) < self.lag:
+                        if is_young:
                             continue
                         uids[base] = self._next_uid(user, path, uids)
                     if sub == "new" and self.select_moves:
@@ -292,8 +295,12 @@ class MailStore:
                 except OSError:
                     continue  # moved or deleted between listing and looking
                 uid = str(uids[base])
-                out[uid] = Mail(uid, base, "".join(sorted(flags)), file,
-                                st.st_mtime)
+                flags = "".join(sorted(flags))
+                if is_young:
+                    flags = self.flags.setdefault(base, flags)
+                else:
+                    self.flags[base] = flags
+                out[uid] = Mail(uid, base, flags, file, st.st_mtime)
         return out
 
     def current_file(self, mail):
@@ -329,6 +336,7 @@ class MailStore:
         target = os.path.join(where, "cur", mail.base + ":2," + flags)
         if file != target:
             os.rename(file, target)
+        self.flags[mail.base] = flags  # one's own are there at once
         return flags
 
     def move(self, user, mail, target_path):

@@ -280,10 +280,10 @@ def backend_slow(world, rng):
 @fault("backend", 4)
 def backend_lagging(world, rng):
     """It does not show yet what has just come; shorter than
-    DirectPushBackendLag."""
-    world.backend.set(lag=rng.choice((0.2, 0.5)))
+    DirectPushBackendLag. At times it sends what has not changed besides."""
+    world.backend.set(lag=rng.choice((0.2, 0.5)), restless=0.3)
     linger(world, rng, 2, 4)
-    world.backend.set(lag=0.0)
+    world.backend.set(lag=0.0, restless=0.0)
 
 
 # --- all of it ---

@@ -3,6 +3,7 @@ import pytest
 
 from dp import wbxml
 from dp.httpd import Vhost
+from dp.process import wait_until
 
 
 def twin(site, phone, **kw):
@@ -328,6 +329,21 @@ def test_more_passed_pings_than_allowed_do_not_pile_up(make_site):
             assert ping.answer().status == 2
     assert site.backend.count(cmd="Ping") == 2
     assert site.held() == 0
+
+
+def test_they_are_as_many_in_all_children_together(make_site):
+    """However many ask at once: not one more, and not one fewer."""
+    site = make_site(httpd=dict(tune={"DirectPushMaxPassed": "3"}, children=3,
+                                threads=32))
+    phones = [site.synced_phone(direct=True) for _ in range(24)]
+    for phone in phones:
+        phone.endpoint = site.httpd.endpoint()
+        phone.connect()
+    pings = [phone.start_ping(["INBOX"], 600) for phone in phones]
+    wait_until(lambda: sum(p.is_answered(0) for p in pings) == 21,
+               "all that have no place are answered")
+    site.backend.wait_for(n=3, cmd="Ping")
+    assert site.backend.count(cmd="Ping") == 3
 
 
 def test_an_empty_ping_beyond_them_leads_to_a_sync_as_well(make_site):
