@@ -294,7 +294,9 @@ class Device(threading.Thread):
         if self.rng.random() < 0.5:
             kw["get_changes"] = True
         self.uploaded[id_] = began
+        self.todo.add(id_)  # if its answer gets lost: as phones try it again
         answer = self._sync({id_}, {id_: [node]}, **kw)
+        self.todo.discard(id_)
         one = answer and answer.collections.get(id_)
         if one and one["status"] == 1:
             self.history.changed(self.phone.user, path, kind, subject, began,
