@@ -4,11 +4,13 @@
 
 # --- unit tests, in three builds ---
 
-# make_check DIR TESTS: automake's harness; results are in DIR/**/*.trs
+# make_check DIR VARIABLES...: automake's harness; results are in DIR/**/*.trs
 make_check ()
 {
-    find "$1" -name '*.trs' -exec rm -f {} +
-    make -C "$1" -j "$(jobs_n)" --no-print-directory check ${2:+TESTS="$2"}
+    check_dir=$1
+    shift
+    find "$check_dir" -name '*.trs' -exec rm -f {} +
+    make -C "$check_dir" -j "$(jobs_n)" --no-print-directory check "$@"
 }
 
 # count_unit WHAT DIR: count cases, keep the logs of programs that failed
@@ -33,8 +35,7 @@ count_unit ()
 # shellcheck disable=SC2016 # $(...) is make's
 check_sources ()
 {
-    find "$build" -name '*.trs' -exec rm -f {} +
-    make -C "$build" -j "$(jobs_n)" --no-print-directory check \
+    make_check "$build" \
         check_PROGRAMS=tests/unit/wbxml_dump check_LTLIBRARIES= \
         TESTS="$(make_value "$build" '$(dist_check_SCRIPTS)')"
 }
@@ -47,7 +48,7 @@ stage_sources ()
 
 stage_unit ()
 {
-    step "unit tests and checks of the sources" make_check "$build" "" || :
+    step "unit tests and checks of the sources" make_check "$build" || :
     count_unit "unit tests and checks of the sources" "$build"
 }
 

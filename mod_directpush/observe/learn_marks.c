@@ -67,12 +67,7 @@ static dp_doubt doubt_of(dp_mark m, const dp_mark_news *news)
     return seq_of(m, news) ? (dp_doubt)m.doubt : DP_DOUBT_NONE;
 }
 
-static uint32_t brought(const dp_mark_news *news)
-{
-    return news->brought_adds + news->brought_others + news->left;
-}
-
-/* … by this Sync and those before it, which said that more was available. */
+/* What came, by this Sync and those before it, which said that more was available. */
 static uint32_t all_adds(const dp_coll_state *st, const dp_mark_news *news)
 {
     return st->more_adds + news->brought_adds;
@@ -312,7 +307,7 @@ static void take_provisional(dp_coll_state *st, const dp_mark_news *news,
  * changes. @return true when a provisional mark was made */
 static bool leave_mark(dp_coll_state *st, const dp_mark_news *news)
 {
-    if (!brought(news) || !news->start.instance) {
+    if (!dp_mark_news_brought(news) || !news->start.instance) {
         return false;
     }
     dp_mark m = dp_mark_at(news->start.instance, 1);
@@ -353,7 +348,7 @@ static bool complete(dp_coll_state *st, const dp_mark_news *news)
         st->announced = dp_mark_at(news->start.instance, news->newest);
         return leave_mark(st, news);
     }
-    if (brought(news)) {
+    if (dp_mark_news_brought(news)) {
         if (!news->start.instance) {
             st->useless_n = 0;
             return false;

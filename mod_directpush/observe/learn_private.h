@@ -239,6 +239,12 @@ typedef struct dp_mark_news {
     dp_time_us backend_lag_us;
 } dp_mark_news;
 
+/** Items that came down, whatever they are worth: they have to arrive. */
+static inline uint32_t dp_mark_news_brought(const dp_mark_news *n)
+{
+    return n->brought_adds + n->brought_others + n->left;
+}
+
 /** @return true when `st` has a provisional mark of this Sync now */
 bool dp_learn_marks(dp_coll_state *st, const dp_mark_news *news);
 

@@ -313,7 +313,7 @@ static apr_status_t learn_one(dp_exchange *x, dp_store_txn *t,
         look_at_topic(x, &topic, &news);
     }
     if (news.is_completed && x->start.instance
-        && news.brought_adds + news.brought_others + news.left > 0) {
+        && dp_mark_news_brought(&news)) {
         news.token = dp_learn_token(x);
     }
     dp_coll_state_get(x->env.store, t, &x->who, id, &st);

@@ -72,7 +72,7 @@ DEFAULTS = {
     "sync_heartbeat": [1, 3540],
     "max_folders": 300,
     "select_moves": True,       # looking at a folder empties new/ into cur/
-    "lag": 0.0,                 # seconds until a new mail shows
+    "lag": 0.0,                 # seconds until a new mail, or flag, shows
     "restless": 0.0,            # how likely a mail that has not changed goes
                                 # down with those that have
     "keepalive": True,          # False: close after each answer, as sogod

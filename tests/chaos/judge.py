@@ -122,20 +122,18 @@ def judge_wakes(verdict, device, events, faults, is_coarse):
             verdict.pings[e.status] = verdict.pings.get(e.status, 0) + 1
             ping = e
             continue
-        why = (None if e.brought & set(e.told) else
-               excuse(verdict, device, e, ping, faults))
+        is_needless = not e.brought & set(e.told)
+        why = None
+        if is_needless:
+            why = ("folders share a topic" if is_coarse else
+                   excuse(verdict, device, e, ping, faults))
         verdict.synced.update({(device, path): e.sent for path in e.shows})
         if not e.told or e.is_own & set(e.told):
             continue
-        if is_coarse:
-            if not e.brought & set(e.told):
-                why = "folders share a topic"
-                verdict.excused[why] = verdict.excused.get(why, 0) + 1
-            continue
         if why:
             verdict.excused[why] = verdict.excused.get(why, 0) + 1
+        if why or is_coarse:
             continue
-        is_needless = not e.brought & set(e.told)
         verdict.wakes += 1
         verdict.needless += is_needless
         if not faults:
@@ -173,8 +171,6 @@ def judge_round(verdict, history, devices, behind, is_coarse=False):
         elif shows is not None:
             verdict.missed.append("%s is not in step: %s" % (
                 id_, differences(shows, truth)))
-
-
     verdict.forgot += [f for f in history.faults if f.forgets]
 
 
