@@ -19,6 +19,7 @@ from history import PingSeen, SyncSeen
 MAIL_TYPES = (2, 12)  # INBOX, and what a user has made
 PATIENCE_S = 90       # for an answer that is not a Ping's
 ECHO_S = 10           # what a device has changed itself comes back to it
+LOSSES = ("cut_request", "cut_response", "deaf")  # habits of the network
 
 
 class Gone(Exception):
@@ -42,6 +43,7 @@ class Device(threading.Thread):
         self.woken, self.wake = os.pipe()
         self.over = False
         self.calm = threading.Event()   # it behaves well
+        self.is_reached = False         # nothing gets lost on the way
         self.wants = None               # what the main program asks for
         self.shown = {}                 # {path: {subject: is read}}
         self.has_folders = False
@@ -75,6 +77,7 @@ class Device(threading.Thread):
 
     def _chance(self, habit):
         return (not self.calm.is_set()
+                and not (self.is_reached and habit in LOSSES)
                 and self.rng.random() < self.habits.get(habit, 0))
 
     def _rest(self, seconds):
@@ -250,6 +253,7 @@ class Device(threading.Thread):
 
     def _took(self, ids, keys, answer, sent, commands):
         told, brought, done = {}, set(), []
+        waits = {self._path(i) for i in ids if i in self.told}
         for id_ in ids:
             one = answer.collections.get(id_)
             if one and one["status"] != 1:
@@ -272,7 +276,8 @@ class Device(threading.Thread):
         shows = self.shows()
         self.history.saw(self.id, SyncSeen(
             sent, time.monotonic(), {self._path(i): shows[self._path(i)]
-                                     for i in ids}, brought, told, own))
+                                     for i in ids}, brought, told, waits,
+            own))
 
     def _upload(self):
         """Read or unread, or deleted, by the user of this device."""

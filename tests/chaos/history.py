@@ -46,11 +46,13 @@ class PingSeen:
 class SyncSeen:
     """A Sync that a device completed. `shows` is what it shows after it, of the
     folders of that Sync; `brought` those with something from the server;
-    `told` when a Ping's answer named each of these, for those that one did."""
+    `told` when a Ping's answer named each of these, for those that one did and
+    that are in step now; `waited` all those that one had named."""
 
-    def __init__(self, sent, got, shows, brought, told, is_own):
+    def __init__(self, sent, got, shows, brought, told, waited, is_own):
         self.sent, self.got, self.shows = sent, got, shows
-        self.brought, self.told, self.is_own = brought, told, is_own
+        self.brought, self.told, self.waited = brought, told, waited
+        self.is_own = is_own
 
 
 class Fault:

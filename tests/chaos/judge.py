@@ -11,9 +11,11 @@ of Apache, watcher and bus.
   needless a wake whose Sync brought nothing, of folders that the device has
            not changed itself meanwhile. Told apart from it, and not held
            against the bound: the first look after something was taken away
-           without which nobody can know (a fault that `forgets`); what was
-           named as the heartbeat ended, when the device is awake anyway; and
-           a site whose tables are too small, where folders share a topic
+           without which nobody can know (a fault that `forgets`); the first
+           look at a folder that nobody watched before, where what was there
+           may be as young as the watch; what was named as the heartbeat ended,
+           when the device is awake anyway; and a site whose tables are too
+           small, where folders share a topic
 """
 import statistics
 
@@ -46,6 +48,7 @@ class Verdict:
         self.needless_by = {}
         self.forgot = []   # faults of rounds before that `forgets`
         self.synced = {}   # (device, path) -> when its last Sync began
+        self.first = {}    # … when its first one did
         self.pings = {}    # Status -> how often
 
     def add(self, other):
@@ -105,6 +108,8 @@ def excuse(verdict, device, sync, ping, faults):
     @param ping  the last one that was answered before it"""
     for path, told in sync.told.items():
         synced = verdict.synced.get((device, path), 0)
+        if synced < verdict.first.get((device, path), 0) + LOOK_AGAIN_S:
+            return "a folder was new to it"
         for f in verdict.forgot + [f for f in faults if f.forgets]:
             if f.began <= told and (f.ended is None
                                     or f.ended + LOOK_AGAIN_S > synced):
@@ -122,12 +127,14 @@ def judge_wakes(verdict, device, events, faults, is_coarse):
             verdict.pings[e.status] = verdict.pings.get(e.status, 0) + 1
             ping = e
             continue
-        is_needless = not e.brought & set(e.told)
+        is_needless = not e.brought & e.waited
         why = None
         if is_needless:
             why = ("folders share a topic" if is_coarse else
                    excuse(verdict, device, e, ping, faults))
-        verdict.synced.update({(device, path): e.sent for path in e.shows})
+        for path in e.shows:
+            verdict.first.setdefault((device, path), e.sent)
+            verdict.synced[device, path] = e.sent
         if not e.told or e.is_own & set(e.told):
             continue
         if why:
