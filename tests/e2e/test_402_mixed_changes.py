@@ -1,16 +1,17 @@
-"""500 mixed changes by four clients: a delivery agent, an IMAP client, a
+"""Some hundred mixed changes by four clients: a delivery agent, an IMAP client, a
 CalDAV/CardDAV client and a phone. Each phone hears of every change to what it
 monitors, and hardly ever of nothing."""
 import collections
 import random
 import time
 
+import pytest
+
 from dp.process import wait_until
 from dp.stack.dav import DavClient
 from dp.stack.site import mail
 from dp.wire import GENEROUS
 
-CHANGES = 500
 BOX = "Work &- Play"  # as IMAP has it
 MAIL = ("INBOX", "Work & Play")
 PIM = {"Calendar": "vevent%2Fpersonal", "Tasks": "vtodo%2Fpersonal",
@@ -252,7 +253,10 @@ def pump(watching, truth, clients=None):
             w.differs(truth), clients and clients.done[-12:], w.told[-8:])
 
 
-def test_every_change_is_told_and_hardly_anything_else(make_stack_site):
+@pytest.mark.parametrize("changes", [
+    150, pytest.param(500, marks=pytest.mark.slow)])
+def test_every_change_is_told_and_hardly_anything_else(make_stack_site,
+                                                       changes):
     site = make_stack_site(
         dav=["interval = 1"],
         # as shipped, a burst is one wake; 2 s for 5 s
@@ -273,12 +277,13 @@ def test_every_change_is_told_and_hardly_anything_else(make_stack_site):
         w.needless.clear()
     clients = Clients(site, user, truth, watching[0], seed=1)
     done = 0
-    while done < CHANGES:
+    while done < changes:
         for _ in range(clients.random.randint(1, 25)):
             done += clients.any()
         pump(watching, truth, clients)
     total = sum((w.count for w in watching), collections.Counter())
     print(dict(total))
-    assert total["foreign needless"] <= 0.02 * total["foreign"], (
+    # a fiftieth; of few changes a share says little
+    assert total["foreign needless"] <= max(2, 0.02 * total["foreign"]), (
         total, [w.needless for w in watching], clients.done)
     assert total["own needless"] <= total["own"]

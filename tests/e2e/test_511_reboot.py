@@ -6,7 +6,6 @@ import pytest
 
 from dp.load import Load
 
-PHONES = 200
 PER_USER = 10
 RATE = 20      # DirectPushProvoke
 BURST = 4      # DP_SPREAD_BURST of policy/spread.h
@@ -67,28 +66,30 @@ def most_within(times, span):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a boot's id needs root")
 @pytest.mark.timeout(900)  # who is sent away comes back after half a minute
+@pytest.mark.parametrize("phones", [
+    60, pytest.param(200, marks=pytest.mark.slow)])
 def test_each_phone_syncs_once_and_no_faster_than_provoke(make_site, load,
-                                                          tmp_path):
+                                                          tmp_path, phones):
     site = make_site(
-        users={"user%d" % i: "secret" for i in range(PHONES // PER_USER)},
+        users={"user%d" % i: "secret" for i in range(phones // PER_USER)},
         folders=(), httpd=dict(
             threads=32, main=["DirectPushMaxPassed 1"],
             tune={"DirectPushProvoke": "1000", "DirectPushDrain": "1s",
                   "DirectPushFallbackInterval": "1h 1h"}))
     site.httpd.allow("AH00484")  # its workers may well be busy for a moment
     trace = str(tmp_path / "trace")
-    run = load(["--devices", PHONES, "--per-user", PER_USER, "--patience", 120,
+    run = load(["--devices", phones, "--per-user", PER_USER, "--patience", 120,
                 "--inflight", 24, "--trace", trace, "--steps",
-                "hold=%d,pause,hold=%d,quit" % (PHONES, PHONES)],
+                "hold=%d,pause,hold=%d,quit" % (phones, phones)],
                ["http://127.0.0.1:%d" % site.httpd.plain_port, "user%d"])
-    assert run.step("hold")["held"] == PHONES
+    assert run.step("hold")["held"] == phones
     run.step("pause")
     before = max(at for events in traced(trace).values() for at, _ in events)
     since = site.backend.mark()
     site.httpd.tune["DirectPushProvoke"] = str(RATE)
     reboot(site)
     run.go_on()
-    assert run.step("hold")["held"] == PHONES
+    assert run.step("hold")["held"] == phones
     run.ends()
 
     events = {d: [(at, what) for at, what in all_ if at > before]
@@ -101,7 +102,7 @@ def test_each_phone_syncs_once_and_no_faster_than_provoke(make_site, load,
     # who was passed to the backend is held there
     passed = {e["device"].lower() for e in site.backend.requests(
         since, cmd="Ping")}
-    assert len(syncs.keys() | passed) == PHONES
+    assert len(syncs.keys() | passed) == phones
 
     times = sorted(t for n in syncs.values() for t in n)
     # Between the moment that was reserved and the backend lies the machine's

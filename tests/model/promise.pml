@@ -788,9 +788,7 @@ inline free_hold()
 /* doubtful_wish(): it waits for company, and the end of the heartbeat, or until
  * the change is old */
 #define IS_DOUBTFUL (IS_COVERED && !IS_CLEAN)
-#define IS_DOUBT_WAITING \
-    (IS_DOUBTFUL && !(NEWEST == h_announced && h_announced_n != 0) && \
-     (h_doubt == LAST || is_young))
+#define IS_DOUBT_WAITING (IS_DOUBTFUL && (h_doubt == LAST || is_young))
 /* dirty, but to be repeated when the backend no longer lags */
 #define IS_WAITING (NEWEST == h_announced && h_announced_n == 0 && h_lag && \
                     is_young)

@@ -214,21 +214,37 @@ static void the_wrong_number_is_asked_for_after_a_while(void **state)
     assert_int_equal(look_with_moment(w).status, DP_PING_CHANGES);
 }
 
-static void a_doubt_that_was_named_in_vain_is_named_again(void **state)
+/* The answer got lost, or the Sync left out what had not changed. */
+static void a_doubt_that_was_named_in_vain_waits_again(void **state)
 {
     world *w = *state;
     is_flagged(w, mail(w, "INBOX"));
-    PING(w, INBOX(CLEAN, .doubt = DP_DOUBT_LAST));
+    dp_bus_ref work = mail(w, "Work");
+    PING(w, INBOX(CLEAN, .doubt = DP_DOUBT_LAST), WORK(CLEAN));
     last_look(w);
     announced_again(w);
-    assert_wants_provoke(w); /* the answer may have been lost */
-    look_with_moment(w);
-    announced_again(w);
-    assert_waits_until(w, T0 + 5 * SECOND);
-    w->hold->items[0].announced_n = 0; /* a Sync, which did not end it */
     assert_waits_until(w, w->hold->ends_us);
-    w->hold->items[0].doubt = DP_DOUBT_NONE; /* and one that did */
+    arrives(w, work);
+    assert_int_equal(look(w).named_n, 2);
+    announced_again(w);
+    assert_int_equal(last_look(w).status, DP_PING_CHANGES);
+    assert_true(is_named(w, 0));
+    w->hold->items[0].doubt = DP_DOUBT_NONE;
+    w->hold->items[1].mark = w->hold->items[1].seq_now;
     assert_int_equal(last_look(w).status, DP_PING_NOTHING);
+}
+
+static void the_wrong_number_is_asked_for_ever_less_often(void **state)
+{
+    world *w = *state;
+    is_flagged(w, mail(w, "INBOX"));
+    PING(w, INBOX(CLEAN, .doubt = DP_DOUBT_QUIET));
+    passes(w, 30 * SECOND);
+    assert_int_equal(look_with_moment(w).status, DP_PING_CHANGES);
+    announced_again(w);
+    assert_waits_until(w, T0 + 60 * SECOND);
+    w->hold->items[0].announced_n = 5; /* 5 s, doubled three times */
+    assert_waits_until(w, T0 + 70 * SECOND);
 }
 
 static void the_soonest_of_many_waits_is_slept_for(void **state)
@@ -549,7 +565,8 @@ int main(void)
         LOOK_TEST(what_is_in_doubt_is_told_at_the_end),
         LOOK_TEST(what_is_in_doubt_goes_along_with_news),
         LOOK_TEST(the_wrong_number_is_asked_for_after_a_while),
-        LOOK_TEST(a_doubt_that_was_named_in_vain_is_named_again),
+        LOOK_TEST(a_doubt_that_was_named_in_vain_waits_again),
+        LOOK_TEST(the_wrong_number_is_asked_for_ever_less_often),
         LOOK_TEST(the_soonest_of_many_waits_is_slept_for),
         LOOK_TEST(without_a_mark_the_device_is_provoked_in_its_turn),
         LOOK_TEST(a_moment_that_is_reserved_is_waited_for),
