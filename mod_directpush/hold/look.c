@@ -35,6 +35,11 @@ static dp_time_us blind_interval(const dp_hold_item *i, const dp_look_rules *r)
     return i->class_id == DP_CLASS_EMAIL ? r->blind_mail_us : r->blind_other_us;
 }
 
+/* What has no mark is named so often, the answers may have been lost; then it is
+ * blind until a Sync of it is seen. At once, and after 1, 2, 4 and 8 times
+ * DirectPushPace: a tunnel. */
+#define UNMARKED_TIMES 5
+
 /* The doubling time after the second and later repetitions: Pace, 2 Pace, …
  * up to the fallback interval. Never nothing, whatever Pace is: it is what
  * ends a loop with a device that cannot sync. */
@@ -224,9 +229,8 @@ static wish wish_of(dp_hold_item *i, const dp_bus_map *bus,
     if (i->class_id == DP_CLASS_HIERARCHY) {
         return hierarchy_wish(i, &v, r, not_before_us);
     }
-    if (!i->mark && i->announced_n > 1 && newest <= i->announced_seq) {
-        /* named, and once more, since the answer may have been lost; until a
-         * Sync it is blind */
+    if (!i->mark && i->announced_n > UNMARKED_TIMES
+        && newest <= i->announced_seq) {
         return blind_wish(i, r);
     }
     return dirty_wish(i, &v, r, not_before_us);

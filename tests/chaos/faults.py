@@ -13,6 +13,8 @@ import signal
 import subprocess
 import threading
 
+from dp.process import wait_until
+
 FAULTS = {}
 
 
@@ -332,8 +334,12 @@ class few_descriptors:
         self.pid, self.spare = pid, rng.randrange(0, 4)
 
     def _limit(self, n):
-        """As the process's own user, who may; a process that has ended has
-        enough. @param n  a number, or "" for the hard limit"""
+        """@param n  a number, or "" for the hard limit"""
+        wait_until(lambda: self._is_limited(n), "the limit is set", every=0.01)
+
+    def _is_limited(self, n):
+        """As the process's own user, who may, unless it is just becoming that
+        user; a process that has ended has enough."""
         try:
             uid, gid = os.stat("/proc/%d" % self.pid)[4:6]
             if not n:
@@ -341,14 +347,13 @@ class few_descriptors:
                     n = re.search(r"Max open files +\S+ +(\d+)",
                                   f.read()).group(1)
         except (FileNotFoundError, ProcessLookupError):
-            return
-        done = subprocess.run(
+            return True
+        return subprocess.run(
             ["setpriv", "--reuid=%d" % uid, "--regid=%d" % gid,
              "--clear-groups", "prlimit",
              "--pid=%d" % self.pid, "--nofile=%s:" % n],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        if done.returncode and os.path.exists("/proc/%d" % self.pid):
-            raise OSError("prlimit: %s" % done.stdout.decode())
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            check=False).returncode == 0
 
     def __enter__(self):
         try:

@@ -780,6 +780,7 @@ inline free_hold()
 #define NEWEST (IS_VOUCHED -> MAX(changed, FROM_NOW) : changed)
 #define KNOWN_TO (h_mark != 0 -> h_mark \
                   : MAX((h_announced_n != 0 -> h_announced : 0), h_linked))
+/* what has no mark is blind after two of them, not five: that is worse */
 #define IS_BLIND ((!IS_VOUCHED && changed <= KNOWN_TO) || \
                   (h_mark == 0 && h_announced_n > 1 && \
                       NEWEST <= h_announced))

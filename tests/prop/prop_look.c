@@ -83,11 +83,14 @@ static bool is_new_since(const run *r, int i)
            && (!it->announced_n || r->book[i].changed > it->announced_seq);
 }
 
-/* Rule 6.6: without a mark a folder is named, and once more. */
+/* Rule 6.6: without a mark a folder is named a few times, as hold/look.c has
+ * it. */
+#define UNMARKED_TIMES 5
+
 static bool is_let_be(const run *r, int i)
 {
     const dp_hold_item *it = &r->w->hold->items[i];
-    return i != HIER && !it->mark && it->announced_n > 1
+    return i != HIER && !it->mark && it->announced_n > UNMARKED_TIMES
            && newest(r, i) <= it->announced_seq;
 }
 
