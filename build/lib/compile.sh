@@ -68,14 +68,16 @@ build_mutants ()
     compile_in "$repo/_check/mutants" --enable-werror --enable-mutants
 }
 
-# build_other_abi: module and watcher of another version, whose bus the usual
-# ones can't read; for the test of upgrades. In _check/abi.
+# build_other_abi DIR: module and watcher of another version, whose bus the usual
+# ones can't read; for the test of upgrades. DIR is built; a copy of it, beside
+# it, in which what knows the version is compiled again.
 build_other_abi ()
 {
-    prepare_in "$repo/_check/abi" --enable-werror \
-        CPPFLAGS=-DDP_BUS_ABI_VERSION=255u || return 1
-    make -C "$repo/_check/abi" -j "$(jobs_n)" --no-print-directory \
-        directpushd mod_directpush.la
+    rm -rf "$1-abi"
+    cp -a "$1" "$1-abi" || return 1
+    find "$1-abi/mod_directpush/bus" -name 'bus_*.*o' -delete
+    make -C "$1-abi" -j "$(jobs_n)" --no-print-directory \
+        CPPFLAGS=-DDP_BUS_ABI_VERSION=255u directpushd mod_directpush.la
 }
 
 # make_value DIR TEXT: TEXT as the makefile there expands it

@@ -147,7 +147,7 @@ end_to_end ()
     what=$1
     xml=$logs/e2e.xml
     rm -f "$xml"
-    step "build: another version of the bus" build_other_abi ||
+    step "build: another version of the bus" build_other_abi "$2" ||
         cannot_run "build: another version of the bus"
     step "$what" run_pytest "$2" "$xml" "$3" "$4" || :
     if ! counts=$("$python" "$repo/build/lib/count_junit" "$xml"); then

@@ -6,10 +6,9 @@ import re
 
 import pytest
 
-from dp.process import REPO
+from dp.process import build_dir
 
-OTHER = os.environ.get("DP_OTHER_BUILD_DIR",
-                       os.path.join(REPO, "_check", "abi"))
+OTHER = build_dir() + "-abi"
 ADVICE = r"cannot use the change bus .*made by another version of directpushd"
 
 
