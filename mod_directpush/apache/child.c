@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <ap_mpm.h>
+#include <apr_dso.h>
 #include <apr_general.h>
 #include <apr_strings.h>
 #include <http_config.h>
@@ -107,6 +108,15 @@ static const char *remedy_for(apr_pool_t *p, const char *dir)
     return "make the directory writable for Apache's user";
 }
 
+/* glibc loads this when a thread first ends, and ends the process when it can't:
+ * a child that has no descriptor left, as it stops gracefully. */
+static void load_unwinder(apr_pool_t *pconf)
+{
+    apr_dso_handle_t *unwinder;
+    apr_status_t rv = apr_dso_load(&unwinder, "libgcc_s.so.1", pconf);
+    (void)rv; /* there may be none, where it is not needed */
+}
+
 int dp_child_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
 {
     if (!dp_conf_is_used()) {
@@ -120,6 +130,7 @@ int dp_child_prepare(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      "TEST ONLY: MUTANT %s active", dp_mutant_named(i));
     }
+    load_unwinder(pconf);
     dp_conf *conf = dp_conf_of(s);
     main_server = s;
     /* another configuration may load other modules */

@@ -26,7 +26,7 @@ typedef struct dp_who {
 typedef enum dp_doubt {
     DP_DOUBT_NONE = 0,
     DP_DOUBT_LAST,  /* as many came as had changed: to be named with whatever
-                       is, or when the heartbeat ends */
+                       is, or after ten times DirectPushQuiet */
     DP_DOUBT_QUIET  /* not as many: to be named after DirectPushQuiet */
 } dp_doubt;
 

@@ -97,25 +97,27 @@ static void back_off(wish *w, const dp_hold_item *i, const dp_look_rules *r)
     }
 }
 
+/* A small doubt waits for so many times DirectPushQuiet: five minutes, as shipped. */
+#define SMALL_DOUBT_QUIETS 10
+
 /* Nothing since its mark, of which there is a doubt: of flags and deletions, and
  * not much of one. It goes along with whatever is named, or waits as they do
- * for company, or until the heartbeat ends. Named in vain, it waits as long
- * once more: a backend may leave out what has not changed, and then the doubt
- * stays. */
+ * for company, or, if it is a small one, for longer. Named in vain, it waits as
+ * long once more: a backend may leave out what has not changed, and then the
+ * doubt stays. */
 static wish doubtful_wish(const dp_hold_item *i, const dp_bus_view *v,
                           const dp_look_rules *r, dp_time_us not_before_us)
 {
-    wish w = {.kind = UNPROVEN, .due_us = i->hold->ends_us};
-    dp_time_us quiet_us = later(r->quiet_us, r->lag_us);
+    wish w = {.kind = UNPROVEN};
+    dp_time_us wait_us = later(r->quiet_us, r->lag_us);
+    wait_us *= i->doubt == DP_DOUBT_QUIET ? 1 : SMALL_DOUBT_QUIETS;
+    w.due_us = v->changed_at_us + wait_us;
     w.is_repeat = i->announced_n && newest_of(v) == i->announced_seq;
-    if (i->doubt == DP_DOUBT_QUIET) {
-        w.due_us = v->changed_at_us + quiet_us;
-        if (w.is_repeat) {
-            w.due_us = later(w.due_us, i->announced_at_us + quiet_us);
-        }
-        if (w.is_repeat && i->announced_n > 1) {
-            w.due_us = later(w.due_us, i->announced_at_us + repeat_wait(i, r));
-        }
+    if (w.is_repeat) {
+        w.due_us = later(w.due_us, i->announced_at_us + wait_us);
+    }
+    if (w.is_repeat && i->announced_n > 1) {
+        w.due_us = later(w.due_us, i->announced_at_us + repeat_wait(i, r));
     }
     w.due_us = later(w.due_us, not_before_us);
     return w;

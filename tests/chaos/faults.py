@@ -7,13 +7,11 @@ that nothing has changed, or how much: each device then has to look, once.
 """
 import glob
 import os
-import re
 import shutil
 import signal
-import subprocess
 import threading
 
-from dp.process import wait_until
+from dp.limits import FewDescriptors
 
 FAULTS = {}
 
@@ -105,7 +103,7 @@ def events_overflow(world, rng):
 
 @fault("watcher", forgets=True)
 def watcher_without_descriptors(world, rng):
-    with few_descriptors(world.watcher.pid, rng):
+    with FewDescriptors(world.watcher.pid, rng.randrange(4)):
         linger(world, rng, 0.5, 2)
 
 
@@ -216,7 +214,7 @@ def httpd_killed(world, rng):
 def child_without_descriptors(world, rng):
     children = world.httpd.children()
     if children:
-        with few_descriptors(rng.choice(children), rng):
+        with FewDescriptors(rng.choice(children), rng.randrange(4)):
             linger(world, rng, 0.5, 2)
 
 
@@ -325,45 +323,6 @@ def kill(pid, number):
         os.kill(pid, number)
     except ProcessLookupError:
         pass
-
-
-class few_descriptors:
-    """While the block runs the process can open a few more at most."""
-
-    def __init__(self, pid, rng):
-        self.pid, self.spare = pid, rng.randrange(0, 4)
-
-    def _limit(self, n):
-        """@param n  a number, or "" for the hard limit"""
-        wait_until(lambda: self._is_limited(n), "the limit is set", every=0.01)
-
-    def _is_limited(self, n):
-        """As the process's own user, who may, unless it is just becoming that
-        user; a process that has ended has enough."""
-        try:
-            uid, gid = os.stat("/proc/%d" % self.pid)[4:6]
-            if not n:
-                with open("/proc/%d/limits" % self.pid) as f:
-                    n = re.search(r"Max open files +\S+ +(\d+)",
-                                  f.read()).group(1)
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        return subprocess.run(
-            ["setpriv", "--reuid=%d" % uid, "--regid=%d" % gid,
-             "--clear-groups", "prlimit",
-             "--pid=%d" % self.pid, "--nofile=%s:" % n],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            check=False).returncode == 0
-
-    def __enter__(self):
-        try:
-            now = len(os.listdir("/proc/%d/fd" % self.pid))
-        except FileNotFoundError:
-            return
-        self._limit(now + self.spare)
-
-    def __exit__(self, *_):
-        self._limit("")
 
 
 class full:

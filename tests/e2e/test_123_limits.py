@@ -6,6 +6,7 @@ import re
 import pytest
 
 from dp.httpd import EAS
+from dp.limits import FewDescriptors
 from dp.process import REPO, wait_until
 from dp.wire import ConnectionLost, Pending, Wire, http_request
 
@@ -144,6 +145,20 @@ def test_httpd_starts_further_children_before_somebody_is_refused(make_site):
     said = int(re.search(r"up to (\d+) phones", line)[1])
     assert said - 5 <= len(held) <= said
     assert_said_once(site, "AsyncRequestWorkerFactor")
+
+
+def test_a_child_without_descriptors_ends_in_peace(make_site):
+    site = make_site(users={"alice": "secret"}, httpd=dict(children=1))
+    phone, ping = site.held_phone()
+    # what a thread needs to end is not left to each child to open
+    with open("/proc/%d/maps" % site.httpd.pid) as f:
+        assert "libgcc_s" in f.read()
+    (child,) = site.httpd.children()
+    with FewDescriptors(child, 0):
+        site.httpd.graceful()
+        wait_until(lambda: not os.path.exists("/proc/%d" % child), "it ends")
+    assert not site.httpd.grep("exit signal|libgcc")
+    assert ping.answer().status in (1, 2, 7)
 
 
 BOUNDS = [
