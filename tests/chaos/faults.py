@@ -3,7 +3,8 @@ mends it before it returns, so that a round ends with everything in order.
 
 `part` is what it takes for itself: two faults of the same part are not at the
 same time. One that `forgets` takes something away without which nobody can know
-that nothing has changed, or how much: each device then has to look, once.
+that nothing has changed, or how much: each device then has to look, once. One
+that `forgets_maps` takes away which collection is which folder.
 """
 import glob
 import os
@@ -17,15 +18,16 @@ FAULTS = {}
 
 
 class Fault:
-    def __init__(self, name, part, work, weight, forgets):
+    def __init__(self, name, part, work, weight, forgets, forgets_maps):
         self.name, self.part, self.work = name, part, work
         self.weight, self.forgets = weight, forgets
+        self.forgets_maps = forgets_maps
 
 
-def fault(part, weight=2, forgets=False):
+def fault(part, weight=2, forgets=False, forgets_maps=False):
     def register(work):
         name = work.__name__
-        FAULTS[name] = Fault(name, part, work, weight, forgets)
+        FAULTS[name] = Fault(name, part, work, weight, forgets, forgets_maps)
         return work
     return register
 
@@ -218,7 +220,7 @@ def child_without_descriptors(world, rng):
             linger(world, rng, 0.5, 2)
 
 
-@fault("httpd", 1, forgets=True)
+@fault("httpd", 1, forgets=True, forgets_maps=True)
 def store_wiped(world, rng):
     if rng.random() < 0.5:
         world.stop_httpd(signal.SIGTERM)
@@ -229,14 +231,14 @@ def store_wiped(world, rng):
         world.httpd.graceful()
 
 
-@fault("httpd", 1, forgets=True)
+@fault("httpd", 1, forgets=True, forgets_maps=True)
 def store_restored(world, rng):
     world.stop_httpd(rng.choice((signal.SIGTERM, signal.SIGKILL)))
     world.put_back("devices", world.httpd.state_dir)
     world.start_httpd()
 
 
-@fault("httpd", 1, forgets=True)
+@fault("httpd", 1, forgets=True, forgets_maps=True)
 def store_unwritable(world, rng):
     """The disk of the device store is full."""
     with full([world.httpd.state_dir]):

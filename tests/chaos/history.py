@@ -56,9 +56,9 @@ class SyncSeen:
 
 
 class Fault:
-    def __init__(self, name, began, forgets=False):
+    def __init__(self, name, began, forgets=False, forgets_maps=False):
         self.name, self.began, self.ended = name, began, None
-        self.forgets = forgets  # faults.py
+        self.forgets, self.forgets_maps = forgets, forgets_maps  # faults.py
 
 
 class History:
@@ -80,9 +80,9 @@ class History:
             self.seen.setdefault(device, []).append(what)
 
     @contextlib.contextmanager
-    def fault(self, name, forgets=False):
+    def fault(self, name, forgets=False, forgets_maps=False):
         """While the block runs and heals, this is broken."""
-        one = Fault(name, time.monotonic(), forgets)
+        one = Fault(name, time.monotonic(), forgets, forgets_maps)
         with self.lock:
             self.faults.append(one)
         try:

@@ -14,8 +14,9 @@ of Apache, watcher and bus.
            without which nobody can know (a fault that `forgets`); the first
            look at a folder that nobody watched before, where what was there
            may be as young as the watch; what was named as the heartbeat ended,
-           when the device is awake anyway; and a site whose tables are too
-           small, where folders share a topic
+           when the device is awake anyway; and folders that share a topic,
+           where tables are too small, or where it was lost which collection is
+           which folder
 """
 import statistics
 
@@ -153,11 +154,16 @@ def judge_wakes(verdict, device, events, faults, is_coarse):
                     verdict.needless_by.get(name, 0) + 1
 
 
-def judge_round(verdict, history, devices, behind, is_coarse=False):
+def judge_round(verdict, history, devices, behind, is_coarse=False,
+                is_opaque=False):
     """@param devices  {device id: user}
     @param behind  {device id: (what it shows, what is)} of those that were not
                    in step at the end of the calm
-    @param is_coarse  folders may share a topic"""
+    @param is_coarse  folders may share a topic
+    @param is_opaque  … when a fault `forgets_maps`, and for ever: no id tells
+                      its folder, and no device asks for all of them again"""
+    is_coarse = is_coarse or (is_opaque and any(
+        f.forgets_maps for f in verdict.forgot + history.faults))
     by_user = {}
     for change in history.changes:
         by_user.setdefault(change.user, []).append(change)
