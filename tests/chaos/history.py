@@ -25,8 +25,11 @@ class Change:
             ", by " + self.by if self.by else "")
 
     def is_seen(self, folders):
-        """@param folders  {path: {subject: is read}}, what a device shows"""
-        mails = folders.get(self.path, {})
+        """@param folders  {path: {subject: is read}}, what a device shows of
+        these; of others nothing is seen, deletions neither"""
+        if self.path not in folders:
+            return False
+        mails = folders[self.path]
         if self.kind == "delete":
             return self.subject not in mails
         if self.kind == "add":
