@@ -123,6 +123,13 @@ static wish doubtful_wish(const dp_hold_item *i, const dp_bus_view *v,
     return w;
 }
 
+/* A doubt of what is blind besides. */
+static wish whichever_is_sooner(wish w, const wish *clock)
+{
+    w.due_us = sooner(w.due_us, clock->due_us);
+    return w;
+}
+
 /* Nothing since its mark. Where the topic is but assumed, that is so if the
  * folder is the user's own, and most are; it may be one that somebody shares,
  * and of that nobody knows. So it is blind besides, mail too at the interval
@@ -130,14 +137,16 @@ static wish doubtful_wish(const dp_hold_item *i, const dp_bus_view *v,
 static wish clean_wish(dp_hold_item *i, const dp_bus_view *v,
                        const dp_look_rules *r, dp_time_us not_before_us)
 {
+    wish clock = clock_wish(i, r->blind_other_us);
     if (i->doubt && !DP_MUTANT(doubt_is_clean)) {
-        return doubtful_wish(i, v, r, not_before_us);
+        wish w = doubtful_wish(i, v, r, not_before_us);
+        return i->is_assumed ? whichever_is_sooner(w, &clock) : w;
     }
     if (!i->is_assumed) {
         return (wish){.kind = NOTHING};
     }
     i->seq_now = 0; /* to be named for no change */
-    return clock_wish(i, r->blind_other_us);
+    return clock;
 }
 
 /* What is newer than this is a change that the device does not know: its mark,
@@ -203,6 +212,22 @@ static wish hierarchy_wish(const dp_hold_item *i, const dp_bus_view *v,
     return w;
 }
 
+/* Nobody vouches for it, and nothing was published since its mark. A doubt of
+ * what was published before stays a doubt. */
+static wish blind_or_doubtful_wish(dp_hold_item *i, dp_bus_view *v,
+                                   const dp_look_rules *r,
+                                   dp_time_us not_before_us)
+{
+    wish clock = blind_wish(i, r);
+    if (!v->is_current || !i->mark || !i->doubt || DP_MUTANT(dead_is_blind)) {
+        return clock;
+    }
+    v->watched_from = 0;
+    i->seq_now = v->changed;
+    wish w = doubtful_wish(i, v, r, not_before_us);
+    return whichever_is_sooner(w, &clock);
+}
+
 static wish wish_of(dp_hold_item *i, const dp_bus_map *bus,
                     bool is_alive, const dp_look_rules *r,
                     dp_time_us not_before_us)
@@ -216,7 +241,7 @@ static wish wish_of(dp_hold_item *i, const dp_bus_map *bus,
         /* What was published stays published; of the rest nobody knows. */
         if (!v.is_current || v.changed <= known_to(i)
             || DP_MUTANT(dead_is_blind)) {
-            return blind_wish(i, r);
+            return blind_or_doubtful_wish(i, &v, r, not_before_us);
         }
         v.watched_from = 0;
     }

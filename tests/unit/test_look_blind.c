@@ -87,6 +87,23 @@ static void what_was_published_stays_so_when_nobody_vouches_any_more(
     assert_waits_until(w, T0 + 5 * MINUTE);
 }
 
+static void what_is_in_doubt_stays_so_when_nobody_vouches_any_more(
+    void **state)
+{
+    world *w = *state;
+    dp_bus_ref r = mail(w, "INBOX");
+    is_flagged(w, r);
+    PING(w, INBOX(CLEAN, .doubt = DP_DOUBT_LAST, .synced_at_us = T0));
+    w->is_alive = false;
+    assert_waits_until(w, T0 + 5 * MINUTE); /* its clock runs on */
+    assert_int_equal(last_look(w).status, DP_PING_CHANGES);
+    w->is_alive = true;
+    dp_bus_unvouch(w->bus->w, r);
+    assert_int_equal(last_look(w).status, DP_PING_CHANGES);
+    w->hold->items[0].doubt = DP_DOUBT_NONE;
+    assert_int_equal(last_look(w).status, DP_PING_NOTHING);
+}
+
 static void what_was_published_stays_so_when_the_watcher_dies(void **state)
 {
     world *w = *state;
@@ -204,6 +221,15 @@ static void but_that_it_is_clean_proves_nothing(void **state)
     assert_int_equal(w->hold->items[0].seq_now, 0);
     announced_again(w);
     assert_waits_until(w, w->hold->ends_us);
+}
+
+static void a_doubt_does_not_stop_its_clock(void **state)
+{
+    world *w = *state;
+    is_flagged(w, mail(w, "*"));
+    PING(w, ASSUMED(CLEAN, .doubt = DP_DOUBT_LAST,
+                    .synced_at_us = T0 - 25 * MINUTE));
+    assert_waits_until(w, T0 + 5 * MINUTE);
 }
 
 static void an_assumed_topic_of_nobody_is_as_blind_as_any(void **state)
@@ -383,6 +409,7 @@ int main(void)
         LOOK_TEST(what_nobody_vouches_for_is_blind),
         LOOK_TEST(
             what_was_published_stays_so_when_nobody_vouches_any_more),
+        LOOK_TEST(what_is_in_doubt_stays_so_when_nobody_vouches_any_more),
         LOOK_TEST(what_was_published_stays_so_when_the_watcher_dies),
         LOOK_TEST(all_is_blind_when_the_watcher_is_dead),
         LOOK_TEST(a_slot_that_changed_hands_says_nothing),
@@ -391,6 +418,7 @@ int main(void)
         LOOK_TEST(blind_folders_that_are_due_soon_go_along),
         LOOK_TEST(of_an_assumed_topic_a_change_is_told_at_once),
         LOOK_TEST(but_that_it_is_clean_proves_nothing),
+        LOOK_TEST(a_doubt_does_not_stop_its_clock),
         LOOK_TEST(an_assumed_topic_of_nobody_is_as_blind_as_any),
         LOOK_TEST(a_change_of_the_hierarchy_is_status_7),
         LOOK_TEST(status_7_is_repeated_while_no_foldersync_follows),
