@@ -281,7 +281,10 @@ static const char *ask_folder(dp_maildir *s, dp_box *box, dp_want *want)
     want->source = &s->source;
     want->of_source = f;
     if (f->state == DP_FOLDER_READY && !f->is_polled) {
-        fill(&s->source, want); /* it is watched for the class already */
+        /* It is watched for the class already, which alone was told of what has
+         * happened since: only the times show what was undone again. */
+        dp_folder_sample(f);
+        fill(&s->source, want);
         dp_emit_vouch(s->emit, want);
         return NULL;
     }

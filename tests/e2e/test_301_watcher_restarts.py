@@ -124,6 +124,42 @@ def test_what_happened_meanwhile_is_told(rig, how, what, kind):
     assert sub.is_clean(mark)
 
 
+def test_what_was_undone_while_only_the_class_was_watched_is_told(rig):
+    """After a start topics are asked for one after the other: a user's class
+    may be watched for some milliseconds, and his INBOX for it, before the
+    INBOX's own topic is."""
+    users = []
+    for i in range(400):
+        user = "u%d" % i
+        box = rig.maildir(user)
+        inbox = rig.watch(user)
+        if i % 10 == 0:
+            users.append((rig.watch(user, folder="*"), inbox, box))
+    # they are asked for by their slots: one with some others in between
+    class_, inbox, box = min(
+        users, key=lambda u: abs(u[1].slot - u[0].slot - 20000))
+    bus, is_between = rig.bus, False
+    for _ in range(20):
+        assert rig.watcher.stop() == 0
+        mark = bus.head
+        rig.watcher.spawn()
+        # both are vouched for as they were left, then neither, then one
+        wait_until(lambda: bus.view(class_.slot).is_vouched
+                   and (not bus.view(inbox.slot).is_vouched
+                        or os.path.exists(rig.watcher.socket)), every=0)
+        rig.watcher.freeze()
+        is_between = not bus.view(inbox.slot).is_vouched
+        if is_between:
+            box.delete(box.deliver("short"))
+        rig.watcher.thaw()
+        inbox.wait_vouched()
+        if is_between:
+            break
+    assert is_between
+    rig.barrier()
+    assert not inbox.is_clean(mark)
+
+
 @HOW
 def test_folders_that_came_and_went_meanwhile(rig, how):
     box = rig.maildir().create("Stays").create("Goes").create("Replaced")
