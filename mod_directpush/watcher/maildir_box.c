@@ -314,6 +314,9 @@ void dp_box_check_class(dp_box *box)
         dp_emit_lost(emit, box->all, "one of its folders is not watched");
     }
     else if (!box->all->is_vouched) {
+        for (dp_folder *f = box->folders; f; f = f->next) {
+            dp_folder_sample(f); /* as in dp_folder_ready() */
+        }
         dp_box_fill_class(box, &box->all->cursor);
         dp_emit_vouch(emit, box->all);
     }

@@ -386,6 +386,9 @@ static void tell_polled(dp_folder *f)
 void dp_folder_ready(dp_folder *f)
 {
     dp_messages_settled(&f->messages);
+    /* What was undone while it was scanned shows in the times only, and in
+     * those of now: nobody was told of it. */
+    dp_folder_sample(f);
     dp_folder_fill(f);
     if (f->has_before) {
         tell_polled(f);

@@ -160,6 +160,46 @@ def test_what_was_undone_while_only_the_class_was_watched_is_told(rig):
     assert not inbox.is_clean(mark)
 
 
+def is_told_of(rig, directory):
+    """Has the watcher an inotify watch there?"""
+    what = " ino:%x " % os.stat(directory).st_ino
+    fds = "/proc/%d/fdinfo" % rig.watcher.pid
+    for fd in os.listdir(fds):
+        with open(os.path.join(fds, fd)) as f:
+            if what in f.read():
+                return True
+    return False
+
+
+@pytest.mark.parametrize("folder", ["INBOX", "*"])
+def test_what_was_undone_while_the_folder_was_read_is_told(rig, folder):
+    """After a start a large folder is read bit by bit."""
+    box = rig.maildir()
+    mail = box.deliver("hello")
+    box.select()
+    cur, path = box.dir() + "/cur", box.locate(mail)
+    for i in range(20000):
+        os.link(path, "%s/%d.copy:2,S" % (cur, i))
+    topic = rig.watch(folder=folder)
+    for _ in range(20):
+        assert rig.watcher.stop() == 0
+        mark = rig.bus.head
+        rig.watcher.spawn()
+        wait_until(lambda: os.path.exists(rig.watcher.socket)
+                   and is_told_of(rig, cur), every=0)
+        rig.watcher.freeze()
+        is_being_read = not topic.view.is_vouched
+        if is_being_read:
+            box.delete(box.deliver("short"))
+        rig.watcher.thaw()
+        topic.wait_vouched()
+        if is_being_read:
+            break
+    assert is_being_read
+    rig.barrier()
+    assert not topic.is_clean(mark)
+
+
 @HOW
 def test_folders_that_came_and_went_meanwhile(rig, how):
     box = rig.maildir().create("Stays").create("Goes").create("Replaced")
