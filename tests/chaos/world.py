@@ -169,6 +169,7 @@ class World:
         self._mount()
         for box in self.boxes:
             box.history = history
+        self.backend.start()  # it compares its clock with the times of files
         with self._faked_clock():
             self.site.start()
         self.httpd.allow(r".*")  # errors are what faults are for
