@@ -77,7 +77,8 @@ byte head = 1, changed, changed_new, watched_from = UNWATCHED;
 byte count, others;      /* new items, since vouching began; other changes */
 bool is_young;           /* changed_at is less than BackendLag ago … */
 byte stamp;              /* … and stands for this seq */
-byte told;               /* what the bus accounts for */
+byte news;               /* what was published … */
+byte told;               /* … and all that the bus accounts for */
 
 /* --- the watcher (watcher/emit.c, state.c, watcher.c) */
 mtype = { DOWN, UNPLACED, PLACED, READY };
@@ -146,6 +147,7 @@ inline publish(what, adds, rest)
     changed_new = ((adds) != 0 -> head : changed_new);
     is_young = 1;
     stamp = head;
+    news = news | ((what) & ~told);
     told = told | (what);
     changed_something()
 }
@@ -781,14 +783,17 @@ inline free_hold()
 #define KNOWN_TO (h_mark != 0 -> h_mark \
                   : MAX((h_announced_n != 0 -> h_announced : 0), h_linked))
 /* what has no mark is blind after two of them, not five: that is worse */
-#define IS_BLIND ((!IS_VOUCHED && changed <= KNOWN_TO) || \
+#define IS_BLIND ((!IS_VOUCHED && changed <= KNOWN_TO && !IS_BLIND_DOUBT) || \
                   (h_mark == 0 && h_announced_n > 1 && \
                       NEWEST <= h_announced))
 #define IS_COVERED (IS_VOUCHED && h_mark != 0 && NEWEST <= h_mark)
 #define IS_CLEAN (IS_COVERED && (h_doubt == 0 || WITHOUT(doubt_is_clean)))
+/* blind_or_doubtful_wish() */
+#define IS_BLIND_DOUBT (!IS_VOUCHED && h_mark != 0 && changed <= h_mark && \
+                        h_doubt != 0)
 /* doubtful_wish(): it waits for company, and the end of the heartbeat, or until
  * the change is old */
-#define IS_DOUBTFUL (IS_COVERED && !IS_CLEAN)
+#define IS_DOUBTFUL ((IS_COVERED && !IS_CLEAN) || IS_BLIND_DOUBT)
 #define IS_DOUBT_WAITING (IS_DOUBTFUL && (h_doubt == LAST || is_young))
 /* dirty, but to be repeated when the backend no longer lags */
 #define IS_WAITING (NEWEST == h_announced && h_announced_n == 0 && h_lag && \
@@ -828,6 +833,9 @@ inline look(is_final)
         :: else
         fi
     :: !IS_CLEAN && !IS_DOUBTFUL && IS_BLIND ->
+#if CRASHES == 0 /* after a restart it may be another topic */
+        assert(h_mark == 0 || (news & ~has) == 0); /* it stays published */
+#endif
         if
         :: is_final -> device = IDLE; free_hold() /* Status 1 */
         :: else
