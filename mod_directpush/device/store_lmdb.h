@@ -1,7 +1,8 @@
-/* store_lmdb: what the two files of the LMDB store share. Private to device/.
+/* store_lmdb: what the files of the LMDB store share. Private to device/.
  *
  * store_lmdb.c is the table of functions, store_open.c finds out whether what
- * lies in the directory can be used, and makes it anew when not.
+ * lies in the directory can be used, and makes it anew when not,
+ * store_checkpoint.c from what was left for that.
  */
 #ifndef STORE_LMDB_H
 #define STORE_LMDB_H
@@ -46,6 +47,17 @@ int dp_lmdb_version_put(MDB_txn *t, MDB_dbi dbi, const dp_store_version *v);
 /** Make the interface of an open environment; takes it over. */
 dp_store *dp_lmdb_make(MDB_env *env, MDB_dbi dbi, const char *dir,
                        uint64_t full_bytes);
+
+/** Leave a copy in `dir` that is whole on the disk, in place of the one before.
+ *  @return 0, EFBIG: too much to copy at each reload, or trouble */
+int dp_lmdb_checkpoint(MDB_env *env, const char *dir);
+
+/** Open that copy as the store, with its maps, in doubt, and nothing else; it
+ *  is used up. There is no data.mdb.
+ *  @return 0, ENOENT when there is none, or trouble: nothing is open then */
+int dp_lmdb_checkpoint_open(MDB_env **out, MDB_dbi *dbi, const char *dir,
+                            uint64_t map_bytes, unsigned readers_max,
+                            const uint8_t boot[16]);
 
 /** This boot's id. @return false without /proc */
 bool dp_store_boot_id(uint8_t out[16]);

@@ -217,13 +217,33 @@ static int open_settled(MDB_env **env, MDB_dbi *dbi, const char *dir,
     return rc;
 }
 
-static void say_remade(const char *dir, int rc)
+static void say_remade(const char *dir, int rc, bool has_maps)
 {
     char line[512];
     snprintf(line, sizeof(line),
              "device store %s: made anew (%s, or the machine stopped while it "
-             "was in use); every phone pays one Sync", dir, mdb_strerror(rc));
+             "was in use); every phone pays one Sync%s", dir, mdb_strerror(rc),
+             has_maps ? ""
+                      : "; of phones whose ids do not tell their folder, all "
+                        "mail folders are told together");
     dp_store_say(line);
+}
+
+/* From the last checkpoint, or else from nothing. @return true: that one */
+static bool remake(MDB_env **env, MDB_dbi *dbi, const char *dir,
+                   uint64_t map_bytes, unsigned readers_max,
+                   const uint8_t boot[16], int *out_rc)
+{
+    int rc = remove_files(dir);
+    if (!rc && !dp_lmdb_checkpoint_open(env, dbi, dir, map_bytes, readers_max,
+                                        boot)) {
+        *out_rc = 0;
+        return true;
+    }
+    rc = rc ? rc : remove_files(dir);
+    *out_rc = rc ? rc
+                 : open_settled(env, dbi, dir, map_bytes, readers_max, boot);
+    return false;
 }
 
 /* Open it; once more, from nothing, when it is damaged. */
@@ -237,10 +257,10 @@ static int open_or_remake(MDB_env **env, MDB_dbi *dbi, const char *dir,
     }
     int rc = open_settled(env, dbi, dir, map_bytes, readers_max, boot);
     if (rc && is_damage(rc)) {
-        say_remade(dir, rc);
-        int gone = remove_files(dir);
-        rc = gone ? gone
-                  : open_settled(env, dbi, dir, map_bytes, readers_max, boot);
+        int why = rc;
+        bool has_maps = remake(env, dbi, dir, map_bytes, readers_max, boot,
+                               &rc);
+        say_remade(dir, why, has_maps);
     }
     close(fd);
     return rc;
@@ -319,6 +339,18 @@ static bool become(unsigned uid, unsigned gid)
                && setuid(uid) == 0);
 }
 
+static void say_checkpoint(const char *dir, int rc)
+{
+    char line[512];
+    if (rc && rc != EFBIG) {
+        snprintf(line, sizeof(line),
+                 "device store %s: no checkpoint could be written (%s): if the "
+                 "machine stops without httpd, phones' folders are told "
+                 "together afterwards", dir, mdb_strerror(rc));
+        dp_store_say(line);
+    }
+}
+
 /* What the helper does. @return 0, or an errno for its exit code */
 static int help(const char *dir, unsigned uid, unsigned gid,
                 const uint8_t boot[16], bool from_nothing)
@@ -337,6 +369,7 @@ static int help(const char *dir, unsigned uid, unsigned gid,
         rc = 0; /* larger than the helper maps it: a child will see to it */
     }
     else if (!rc) {
+        say_checkpoint(dir, dp_lmdb_checkpoint(env, dir));
         mdb_env_close(env);
     }
     return rc > 0 && rc < 256 ? rc : rc ? EIO : 0;

@@ -1,10 +1,12 @@
 """The machine boots: nothing of the bus is left, every phone comes back at once,
 and the backend gets no more than it can bear."""
 import os
+import signal
 
 import pytest
 
 from dp.load import Load
+from dp.process import wait_until
 
 PER_USER = 10
 RATE = 20      # DirectPushProvoke
@@ -36,11 +38,29 @@ def another_boot(site):
             file]
 
 
+def power_cut(site):
+    """All ends at once."""
+    children = site.httpd.children()
+    for pid in [site.httpd.pid] + children:
+        os.kill(pid, signal.SIGKILL)
+    site.httpd.process.wait()
+    wait_until(lambda: not any(os.path.exists("/proc/%d" % p)
+                               for p in children), "children are gone")
+    os.unlink(os.path.join(site.httpd.where, "httpd.pid"))
+    site.watcher.kill()
+    boot(site)
+
+
 def reboot(site):
-    """All ends, as Debian's units end it; what is on a tmpfs is gone."""
+    """All ends, as Debian's units end it."""
     site.httpd.graceful_stop()
     site.httpd.process.wait()
     site.watcher.stop()
+    boot(site)
+
+
+def boot(site):
+    """What is on a tmpfs is gone."""
     for name in os.listdir(site.watcher.runtime_dir):
         os.unlink(os.path.join(site.watcher.runtime_dir, name))
     site.watcher.wrapper = site.httpd.wrapper = another_boot(site)
@@ -127,3 +147,29 @@ def test_a_change_while_it_boots_is_told(make_site):
         site.told(phone)
         assert len(phone.sync_until_done("INBOX")) == 1
         assert site.hold(phone).is_held()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a boot's id needs root")
+def test_after_a_power_cut_a_phone_is_told_the_one_folder(make_site):
+    """Its ids do not tell which folder they are, and it does not ask again."""
+    site = make_site(id_style="zpush", folders=("Work",), httpd=dict(
+        children=2, tune={"DirectPushProvoke": "1000",
+                          "DirectPushDrain": "1s"}))
+    site.httpd.allow("made anew")
+    both = ("INBOX", "Work")
+    phone = site.in_step(*both)
+    old = site.httpd.children()
+    site.httpd.graceful()  # what was learnt until here is kept
+    wait_until(lambda: not set(old) & set(site.httpd.children()), "they end")
+    phone.connect()
+    ping = site.hold(phone, both)
+    site.told(phone, ping=ping, mail=site.mails().deliver("before"))
+    phone.sync_until_done("INBOX")  # the store is in use
+    power_cut(site)
+    assert site.httpd.grep("made anew")
+    phone.connect()
+    phone.sync_until_done(*both)  # the backend knows its password
+    ping = site.hold(phone, both)
+    mail = site.mails(phone.user).deliver("after it", "Work")
+    answer = site.told(phone, "Work", ping, mail, folders=both)
+    assert list(answer.folders) == [phone.id("Work")]

@@ -488,6 +488,72 @@ static void after_a_power_cut_nothing_is_believed(void **state)
     assert_true(has_params(l));
 }
 
+static void prepare_in(lab *l, uint8_t boot_byte)
+{
+    uint8_t boot[16];
+    memset(boot, boot_byte, sizeof(boot));
+    assert_int_equal(dp_store_prepare_in(l->dir, geteuid(), getegid(), boot),
+                     APR_SUCCESS);
+}
+
+static dp_hier_state hier_of(lab *l)
+{
+    dp_hier_state h;
+    dp_hier_state_get(l->store, NULL, &l->who, &h);
+    return h;
+}
+
+/* Of a checkpoint only what a folder is, if its phone is still there. */
+static void after_a_power_cut_maps_are_kept_in_doubt(void **state)
+{
+    lab *l = *state;
+    reopen_in(l, true, 1);
+    remember_some(l);
+    dp_hier_state known = {.mark = {1, 2}, .key_hash = 3, .prev_key_hash = 4,
+                           .announced_n = 1, .is_map_known = 1};
+    dp_hier_state_put(l->store, NULL, &l->who, &known);
+    prepare_in(l, 1); /* httpd is reloaded */
+    for (uint8_t boot = 2; boot < 4; boot++) {
+        l->store->ops->close(l->store, false);
+        l->store = NULL;
+        prepare_in(l, boot); /* … and makes another one */
+        reopen_in(l, false, boot);
+        assert_false(has_marks(l) || has_params(l) || has_proof(l));
+        dp_hier_state h = hier_of(l);
+        dp_hier_state want = {.key_hash = 3, .prev_key_hash = 4,
+                              .is_map_kept = 1};
+        assert_memory_equal(&h, &want, sizeof(h));
+        dp_hier_state_put(l->store, NULL, &l->who, &known);
+        assert_string_equal(lab_map(l, "5", DP_CLASS_UNKNOWN), "Email INBOX");
+        remember_some(l);
+        dp_hier_state_put(l->store, NULL, &l->who, &known);
+    }
+}
+
+static void a_damaged_checkpoint_is_none(void **state)
+{
+    lab *l = *state;
+    static const unsigned char zeros[2 * 4096];
+    char path[128];
+    struct stat st;
+    reopen_in(l, true, 1);
+    remember_some(l);
+    prepare_in(l, 1);
+    l->store->ops->close(l->store, false);
+    l->store = NULL;
+    snprintf(path, sizeof(path), "%s/checkpoint.mdb", l->dir);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    spoil(l, "checkpoint.mdb", zeros, sizeof(zeros), 0, false);
+    reopen_in(l, false, 2);
+    assert_int_equal(hier_of(l).is_map_kept, 0);
+    remember_some(l);
+    prepare_in(l, 2);
+    assert_int_equal(truncate(path, 4096), 0);
+    reopen_in(l, false, 3);
+    assert_int_equal(hier_of(l).is_map_kept, 0);
+}
+
 static void pages_that_never_reached_the_disk_are_noticed(void **state)
 {
     lab *l = *state;
@@ -804,6 +870,8 @@ int main(void)
         LAB_LMDB(a_file_that_is_shorter_than_it_says_is_emptied),
         LAB_LMDB(after_a_clean_stop_and_a_reboot_maps_and_parameters_stay),
         LAB_LMDB(after_a_power_cut_nothing_is_believed),
+        LAB_LMDB(after_a_power_cut_maps_are_kept_in_doubt),
+        LAB_LMDB(a_damaged_checkpoint_is_none),
         LAB_LMDB(pages_that_never_reached_the_disk_are_noticed),
         LAB_LMDB(one_write_after_a_clean_stop_makes_it_unclean),
         LAB_LMDB(a_store_of_another_layout_is_emptied_and_not_written),
