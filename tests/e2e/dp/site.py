@@ -201,6 +201,19 @@ class Site:
             ping = phone.start_ping(folders, 600)
         raise AssertionError("not told; the last answer is %r" % answer)
 
+    def let_be(self, phone, folders, ids):
+        """Pings that name some of these, which the phone does not synchronise,
+        and after a few times no more: 1, 2, 4 and 8 s lie between the last.
+        @return the PendingPing that is held"""
+        for _ in range(12):
+            ping = phone.start_ping(list(folders), 600)
+            if not ping.is_answered(16):
+                return ping
+            answer = ping.answer()
+            assert answer.status == 2, answer
+            assert set(answer.folders) <= set(ids), answer
+        raise AssertionError("named for ever: %r" % answer)
+
     def start_pings(self, phones, folders=("INBOX",), heartbeat=600):
         """Pings of many phones at once, all held. httpd closes idle keep-alive
         connections when all its workers are busy, maybe with a phone's next
