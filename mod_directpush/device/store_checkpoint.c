@@ -24,11 +24,6 @@
 #define NAME     "checkpoint.mdb"
 #define NAME_NEW "checkpoint.new"
 
-static void path_in(char *buf, size_t cap, const char *dir, const char *name)
-{
-    snprintf(buf, cap, "%s/%s", dir, name);
-}
-
 static bool is_small(MDB_env *env)
 {
     MDB_envinfo info;
@@ -53,8 +48,8 @@ int dp_lmdb_checkpoint(MDB_env *env, const char *dir)
     if (!is_small(env)) {
         return EFBIG;
     }
-    path_in(path, sizeof(path), dir, NAME);
-    path_in(path_new, sizeof(path_new), dir, NAME_NEW);
+    dp_lmdb_path(path, sizeof(path), dir, NAME);
+    dp_lmdb_path(path_new, sizeof(path_new), dir, NAME_NEW);
     unlink(path_new);
     int fd = open(path_new,
                   O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -128,15 +123,7 @@ static int take_maps(MDB_env *env, MDB_dbi dbi, const uint8_t boot[16])
         rc = MDB_VERSION_MISMATCH;
     }
     rc = rc ? rc : leave_maps(t, dbi);
-    v = (dp_store_version){.layout = dp_store_layout};
-    memcpy(v.boot, boot, sizeof(v.boot));
-    rc = rc ? rc : dp_lmdb_version_put(t, dbi, &v);
-    if (rc) {
-        mdb_txn_abort(t);
-        return rc;
-    }
-    rc = mdb_txn_commit(t);
-    return rc ? rc : mdb_env_sync(env, 1);
+    return dp_lmdb_end_as_ours(env, t, dbi, boot, rc);
 }
 
 int dp_lmdb_checkpoint_open(MDB_env **out, MDB_dbi *dbi, const char *dir,
@@ -144,8 +131,8 @@ int dp_lmdb_checkpoint_open(MDB_env **out, MDB_dbi *dbi, const char *dir,
                             const uint8_t boot[16])
 {
     char path[4096], data[4096];
-    path_in(path, sizeof(path), dir, NAME);
-    path_in(data, sizeof(data), dir, "data.mdb");
+    dp_lmdb_path(path, sizeof(path), dir, NAME);
+    dp_lmdb_path(data, sizeof(data), dir, "data.mdb");
     if (rename(path, data)) {
         return errno;
     }

@@ -111,6 +111,21 @@ int dp_lmdb_version_put(MDB_txn *t, MDB_dbi dbi, const dp_store_version *v)
     return mdb_put(t, dbi, &key, &value, 0);
 }
 
+int dp_lmdb_end_as_ours(MDB_env *env, MDB_txn *t, MDB_dbi dbi,
+                        const uint8_t boot[16], int rc)
+{
+    dp_store_version v = {.layout = dp_store_layout};
+    memcpy(v.boot, boot, sizeof(v.boot));
+    rc = rc ? rc : dp_lmdb_version_put(t, dbi, &v);
+    rc = rc ? (mdb_txn_abort(t), rc) : mdb_txn_commit(t);
+    return rc ? rc : mdb_env_sync(env, 1);
+}
+
+void dp_lmdb_path(char *buf, size_t cap, const char *dir, const char *name)
+{
+    snprintf(buf, cap, "%s/%s", dir, name);
+}
+
 /* The pages that records take, freed ones not counted. */
 static uint64_t used_bytes(dp_lmdb *s, MDB_txn *t)
 {

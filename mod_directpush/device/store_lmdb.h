@@ -44,6 +44,14 @@ int dp_lmdb_env_open(MDB_env **out, MDB_dbi *dbi, const char *dir,
 int dp_lmdb_version_get(MDB_txn *t, MDB_dbi dbi, dp_store_version *out);
 int dp_lmdb_version_put(MDB_txn *t, MDB_dbi dbi, const dp_store_version *v);
 
+/** The records are of this boot and layout, not clean: put that, commit and sync.
+ *  @param rc  trouble so far: `t` is aborted then. @return it, or new trouble */
+int dp_lmdb_end_as_ours(MDB_env *env, MDB_txn *t, MDB_dbi dbi,
+                        const uint8_t boot[16], int rc);
+
+/** DIR/NAME */
+void dp_lmdb_path(char *buf, size_t cap, const char *dir, const char *name);
+
 /** Make the interface of an open environment; takes it over. */
 dp_store *dp_lmdb_make(MDB_env *env, MDB_dbi dbi, const char *dir,
                        uint64_t full_bytes);

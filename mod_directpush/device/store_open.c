@@ -157,11 +157,7 @@ static int settle(MDB_env *env, MDB_dbi dbi, const uint8_t boot[16])
         rc = drop_kind(t, dbi, 'c');
         rc = rc ? rc : drop_kind(t, dbi, 'a');
     }
-    v = (dp_store_version){.layout = dp_store_layout};
-    memcpy(v.boot, boot, sizeof(v.boot));
-    rc = rc ? rc : dp_lmdb_version_put(t, dbi, &v);
-    rc = rc ? (mdb_txn_abort(t), rc) : mdb_txn_commit(t);
-    return rc ? rc : mdb_env_sync(env, 1);
+    return dp_lmdb_end_as_ours(env, t, dbi, boot, rc);
 }
 
 static bool is_damage(int rc)
@@ -173,17 +169,12 @@ static bool is_damage(int rc)
            || rc == ELOOP || rc == EINVAL;
 }
 
-static void path_in(char *buf, size_t cap, const char *dir, const char *name)
-{
-    snprintf(buf, cap, "%s/%s", dir, name);
-}
-
 static int remove_files(const char *dir)
 {
     static const char *const names[] = {"data.mdb", "lock.mdb"};
     char path[4096];
     for (size_t i = 0; i < 2; i++) {
-        path_in(path, sizeof(path), dir, names[i]);
+        dp_lmdb_path(path, sizeof(path), dir, names[i]);
         if (unlink(path) && errno != ENOENT) {
             return errno;
         }
@@ -195,7 +186,7 @@ static int remove_files(const char *dir)
 static int lock_dir(const char *dir)
 {
     char path[4096];
-    path_in(path, sizeof(path), dir, "open.lock");
+    dp_lmdb_path(path, sizeof(path), dir, "open.lock");
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     while (fd >= 0 && flock(fd, LOCK_EX) && errno == EINTR) {
     }

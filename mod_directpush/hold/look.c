@@ -137,13 +137,15 @@ static wish whichever_is_sooner(wish w, const wish *clock)
 static wish clean_wish(dp_hold_item *i, const dp_bus_view *v,
                        const dp_look_rules *r, dp_time_us not_before_us)
 {
-    wish clock = clock_wish(i, r->blind_other_us);
-    if (i->doubt && !DP_MUTANT(doubt_is_clean)) {
-        wish w = doubtful_wish(i, v, r, not_before_us);
-        return i->is_assumed ? whichever_is_sooner(w, &clock) : w;
-    }
+    bool has_doubt = i->doubt && !DP_MUTANT(doubt_is_clean);
+    wish w = has_doubt ? doubtful_wish(i, v, r, not_before_us)
+                       : (wish){.kind = NOTHING};
     if (!i->is_assumed) {
-        return (wish){.kind = NOTHING};
+        return w;
+    }
+    wish clock = clock_wish(i, r->blind_other_us);
+    if (has_doubt) {
+        return whichever_is_sooner(w, &clock);
     }
     i->seq_now = 0; /* to be named for no change */
     return clock;

@@ -124,6 +124,29 @@ def test_what_happened_meanwhile_is_told(rig, how, what, kind):
     assert sub.is_clean(mark)
 
 
+def undone_after_a_start(rig, box, topic, is_the_moment, is_open):
+    """Restart, until a mail that came has gone again within a moment.
+    @param is_the_moment  () -> the start has got so far, and is frozen there
+    @param is_open  () -> it was not too late then
+    @return the bus's head of before"""
+    for _ in range(20):
+        assert rig.watcher.stop() == 0
+        mark = rig.bus.head
+        rig.watcher.spawn()
+        wait_until(is_the_moment, every=0)
+        rig.watcher.freeze()
+        was_open = is_open()
+        if was_open:
+            box.delete(box.deliver("short"))
+        rig.watcher.thaw()
+        topic.wait_vouched()
+        if was_open:
+            break
+    assert was_open
+    rig.barrier()
+    return mark
+
+
 def test_what_was_undone_while_only_the_class_was_watched_is_told(rig):
     """After a start topics are asked for one after the other: a user's class
     may be watched for some milliseconds, and his INBOX for it, before the
@@ -138,25 +161,14 @@ def test_what_was_undone_while_only_the_class_was_watched_is_told(rig):
     # they are asked for by their slots: one with some others in between
     class_, inbox, box = min(
         users, key=lambda u: abs(u[1].slot - u[0].slot - 20000))
-    bus, is_between = rig.bus, False
-    for _ in range(20):
-        assert rig.watcher.stop() == 0
-        mark = bus.head
-        rig.watcher.spawn()
+    bus = rig.bus
+    mark = undone_after_a_start(
+        rig, box, inbox,
         # both are vouched for as they were left, then neither, then one
-        wait_until(lambda: bus.view(class_.slot).is_vouched
-                   and (not bus.view(inbox.slot).is_vouched
-                        or os.path.exists(rig.watcher.socket)), every=0)
-        rig.watcher.freeze()
-        is_between = not bus.view(inbox.slot).is_vouched
-        if is_between:
-            box.delete(box.deliver("short"))
-        rig.watcher.thaw()
-        inbox.wait_vouched()
-        if is_between:
-            break
-    assert is_between
-    rig.barrier()
+        lambda: bus.view(class_.slot).is_vouched
+        and (not bus.view(inbox.slot).is_vouched
+             or os.path.exists(rig.watcher.socket)),
+        lambda: not bus.view(inbox.slot).is_vouched)
     assert not inbox.is_clean(mark)
 
 
@@ -181,22 +193,10 @@ def test_what_was_undone_while_the_folder_was_read_is_told(rig, folder):
     for i in range(20000):
         os.link(path, "%s/%d.copy:2,S" % (cur, i))
     topic = rig.watch(folder=folder)
-    for _ in range(20):
-        assert rig.watcher.stop() == 0
-        mark = rig.bus.head
-        rig.watcher.spawn()
-        wait_until(lambda: os.path.exists(rig.watcher.socket)
-                   and is_told_of(rig, cur), every=0)
-        rig.watcher.freeze()
-        is_being_read = not topic.view.is_vouched
-        if is_being_read:
-            box.delete(box.deliver("short"))
-        rig.watcher.thaw()
-        topic.wait_vouched()
-        if is_being_read:
-            break
-    assert is_being_read
-    rig.barrier()
+    mark = undone_after_a_start(
+        rig, box, topic,
+        lambda: os.path.exists(rig.watcher.socket) and is_told_of(rig, cur),
+        lambda: not topic.view.is_vouched)
     assert not topic.is_clean(mark)
 
 

@@ -1,10 +1,10 @@
 """What may be vouched for: nothing that nobody looks at, however it came about,
 and no change is forgotten because its folder goes by another topic now."""
 import os
-import resource
 
 import pytest
 
+from dp.limits import FewDescriptors
 from dp.maildir import Maildir
 from dp.process import wait_until
 
@@ -233,24 +233,6 @@ def test_what_comes_and_goes_between_two_looks_is_told(make_rig):
 
 # --- without descriptors
 
-class NoDescriptors:
-    """directpushd can open nothing more; who is connected stays so."""
-
-    def __init__(self, rig):
-        self.pid = rig.watcher.pid
-        self.old = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
-
-    def __enter__(self):
-        most = max(int(fd) for fd in os.listdir("/proc/%d/fd" % self.pid))
-        # none free below, or the kernel gives that one
-        assert len(os.listdir("/proc/%d/fd" % self.pid)) == most + 1
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE,
-                         (most + 1, self.old[1]))
-
-    def __exit__(self, *_):
-        resource.prlimit(self.pid, resource.RLIMIT_NOFILE, self.old)
-
-
 def test_without_descriptors_nothing_is_taken_for_absent(make_rig):
     rig = make_rig(template=TRIED_AGAIN)
     rig.allow("Too many open files")
@@ -259,7 +241,7 @@ def test_without_descriptors_nothing_is_taken_for_absent(make_rig):
     inbox, fresh = rig.watch(), rig.watch(folder="New")
     with rig.watcher.control() as control:
         control.status()
-        with NoDescriptors(rig):
+        with FewDescriptors(rig.watcher.pid, 0):
             asked = control.ask("watch", "alice", "Email", "Sub")
             os.mkdir(os.path.join(box.dir("New"), "new"))
             known = inbox.mark()
@@ -288,7 +270,7 @@ def test_without_descriptors_a_new_folder_is_not_overlooked(make_rig):
     rig.allow("Too many open files")
     box = rig.maildir()
     all_ = rig.watch(folder="*")
-    with NoDescriptors(rig):
+    with FewDescriptors(rig.watcher.pid, 0):
         box.create("Late")
         wait_until(lambda: not all_.view.is_vouched)
     all_.wait_vouched()

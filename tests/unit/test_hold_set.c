@@ -253,10 +253,10 @@ static void a_mark_that_became_firm_cleans_the_hold(void **state)
     assert_int_equal(claimed(w), 0);
 }
 
-/* Its doubt with it: that of before has nothing to do with it. */
 /* hold/look.c: ten times DirectPushQuiet. */
 #define SMALL_DOUBT_US (300 * SECOND)
 
+/* Its doubt with it: that of before has nothing to do with it. */
 static void its_doubt_comes_with_it(void **state)
 {
     set_world *w = *state;
